@@ -1,0 +1,48 @@
+# make demo | train | test | test-all | lint | lock: each works as the first command on a fresh clone.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import ensurepip, ssl, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	>/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo train test test-all lint lock browser clean
+.DEFAULT_GOAL := demo
+
+demo: $(READY) ## train a quick model on drawn patterns if there is none, then open the app on it
+	@ls checkpoints/*/model.json >/dev/null 2>&1 || $(BIN)/python train_flax.py
+	$(BIN)/python app_gradio.py
+
+train: $(READY) ## train_flax.py, with ARGS="--source … --epochs …"
+	$(BIN)/python train_flax.py $(ARGS)
+
+test: lint browser ## every check but the slow tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint browser
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+browser: $(READY) ## a Chromium for the browser tests: the one that is there, or Playwright's own
+	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 \
+	|| $(BIN)/playwright install chromium >/dev/null 2>&1 \
+	|| echo "No Chromium found or to be had: the browser tests will be skipped (install the package 'chromium')."
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No working Python 3.11, 3.12 or 3.13 with venv found; set PYTHON=/path/to/python3.12." >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: $(READY) ## resolve requirements.lock anew for Python 3.11 to 3.13
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-emit-index-url \
+	--no-emit-find-links --upgrade --quiet --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

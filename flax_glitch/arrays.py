@@ -1,0 +1,65 @@
+"""Names for the arrays that cross a module border: their shape, type and unit.
+
+The names are checked at run time in the tests only (jaxtyping's pytest hook).
+"""
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+
+__all__ = [
+    "Batchwise",
+    "Embeddings",
+    "Features",
+    "Key",
+    "Labels",
+    "Logits",
+    "Mask",
+    "Picture",
+    "Pixels",
+    "Probabilities",
+    "RawViews",
+    "Views",
+    "Weights",
+]
+
+AnyArray = jax.Array | np.ndarray
+
+Picture = UInt8[np.ndarray, "height width 3"]
+"""A decoded spectrogram area, RGB, 0 to 255, at its own size."""
+
+Pixels = UInt8[AnyArray, "*batch size size 3"]
+"""Pictures at the model's size, RGB, 0 to 255."""
+
+RawViews = UInt8[AnyArray, "batch view size size 3"]
+"""The pictures of a batch of glitches, before standardisation."""
+
+Views = Float[AnyArray, "batch view size size channel"]
+"""The model's input: standardised pictures of a batch of glitches."""
+
+Mask = Bool[AnyArray, "batch view"]
+"""True where a glitch has a picture for that view."""
+
+Features = Float[AnyArray, "batch view row column feature"]
+"""What the convolutions make of each view."""
+
+Embeddings = Float[AnyArray, "batch view embedding"]
+"""One vector a view, the input of the last layer."""
+
+Logits = Float[AnyArray, "batch *view 22"]
+"""Scores over the classes before softmax, of each view or of each glitch."""
+
+Probabilities = Float[np.ndarray, "sample 22"]
+"""Class probabilities that sum to one."""
+
+Labels = Int[AnyArray, " sample"]
+"""Class numbers, 0 to 21."""
+
+Weights = Float[AnyArray, " sample"]
+"""One weight a sample; 0 marks padding."""
+
+Batchwise = Float[AnyArray, " batch"]
+"""One number a sample of a batch."""
+
+Key = PRNGKeyArray | Array
+"""A JAX random key."""

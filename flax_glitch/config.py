@@ -1,0 +1,147 @@
+"""Settings of a training run as frozen dataclasses, with presets and JSON both ways."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+CACHE = Path.home() / ".cache" / "flax_glitch"
+"""Where downloads, prepared data sets and compiled functions are kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes numbers; it travels with the checkpoint."""
+
+    size: int = 224
+    """Height and width that the network sees, pixels (the report: 224; 299 and 300 also tried)."""
+    colour: Literal["rgb", "grayscale"] = "rgb"
+    """Three colour channels, or their luminance repeated in each of the three."""
+    normalise: Literal["samplewise", "unit", "caffe", "tf"] = "samplewise"
+    """samplewise: 1/255, then minus the picture's mean, over its standard deviation (the report);
+    unit: 1/255; caffe: BGR minus ImageNet's mean; tf: -1 to 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which pictures, how they are split and how they are varied in training."""
+
+    source: str = "patterns"
+    """Folder or HDF5 file of Gravity Spy pictures, or "patterns": pictures drawn by the project."""
+    split_seed: int = 0
+    """Seed of the split by glitch, where the source has no split of its own."""
+    batch_size: int = 32
+    """Pictures a training step."""
+    mirror: bool = False
+    """Mirror pictures in time, half of them at random."""
+    zoom: float = 0.0
+    """Zoom in or out at random by up to this fraction."""
+    shift: float = 0.0
+    """Shift in time and frequency at random by up to this fraction of the picture."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Which network, from which weights."""
+
+    name: Annotated[Literal["resnet50"], tyro.conf.arg(name="model")] = "resnet50"
+    """The architecture."""
+    weights: str = "imagenet"
+    """imagenet: Keras' official file; none: from scratch, nothing frozen; or a local .h5 file."""
+    dropout: float = 0.5
+    """Share of units dropped in the head while training."""
+    batch_norm_momentum: float = 0.99
+    """How slowly batch statistics are averaged (Keras: 0.99); short runs want 0.9."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type that layers compute in; auto: bfloat16 on a GPU or TPU, float32 on a CPU."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimiserConfig:
+    """RMSprop's learning rate and how it comes down on a plateau."""
+
+    learning_rate: float = 1e-4
+    """Learning rate at the start."""
+    plateau_factor: float = 0.1
+    """The learning rate is multiplied by this on a plateau."""
+    plateau_patience: int = 3
+    """Epochs without a lower validation loss before that."""
+    min_learning_rate: float = 1e-5
+    """The learning rate never goes below this (the report's ended at 1e-5)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how carefully."""
+
+    epochs: int = 50
+    """Most passes over the training pictures."""
+    early_stopping_patience: int = 8
+    """Epochs without a lower validation loss before training ends; the best epoch is kept."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """balanced: each class counts the same in the loss, whatever its number of pictures."""
+    seed: int = 0
+    """Seed of new weights, dropout, order and variation of the pictures."""
+    save_every: float = 300.0
+    """Seconds between checkpoints inside an epoch; one is written at the end of every epoch too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that a training run depends on."""
+
+    preprocessing: Preprocessing = Preprocessing()
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def to_json(self) -> str:
+        """Returns the settings as indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Returns the settings that `to_json` wrote.
+
+        Raises:
+            ValueError: if a section or setting is missing or unknown.
+        """
+        return from_dict(cls, json.loads(text))
+
+
+PRESETS = MappingProxyType(
+    {
+        "paper": Config(),
+        "quick": Config(
+            preprocessing=Preprocessing(size=64),
+            model=ModelConfig(weights="none", dropout=0.2, batch_norm_momentum=0.9),
+            optimiser=OptimiserConfig(learning_rate=1e-3, min_learning_rate=1e-4),
+            training=TrainingConfig(epochs=12),
+        ),
+    }
+)
+"""paper: the report's settings; quick: small pictures from scratch, minutes on a laptop."""
+
+
+Section = TypeVar("Section")
+
+
+def from_dict(kind: type[Section], values: Mapping[str, Any]) -> Section:
+    """Returns the dataclass `kind` with these values, nested sections included.
+
+    Raises:
+        ValueError: naming every setting that is missing or unknown.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if wrong := sorted(set(fields) ^ set(values)):
+        raise ValueError(f"{kind.__name__}: settings missing or unknown: {', '.join(wrong)}")
+    return kind(**{name: _value(fields[name].type, value) for name, value in values.items()})
+
+
+def _value(kind: Any, value: Any) -> Any:
+    return from_dict(kind, value) if dataclasses.is_dataclass(kind) else value
