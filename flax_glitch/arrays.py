@@ -8,14 +8,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 __all__ = [
-    "Batchwise",
+    "ClassWeights",
     "Embeddings",
+    "EnergyMap",
     "Features",
     "Key",
     "Labels",
     "Logits",
     "Mask",
     "Picture",
+    "Pictures",
     "Pixels",
     "Probabilities",
     "RawViews",
@@ -25,11 +27,17 @@ __all__ = [
 
 AnyArray = jax.Array | np.ndarray
 
+EnergyMap = Float[np.ndarray, "frequency time"]
+"""Normalised energy on a grid of frequencies and times; noise is near 1."""
+
 Picture = UInt8[np.ndarray, "height width 3"]
 """A decoded spectrogram area, RGB, 0 to 255, at its own size."""
 
 Pixels = UInt8[AnyArray, "*batch size size 3"]
 """Pictures at the model's size, RGB, 0 to 255."""
+
+Pictures = Float[AnyArray, "*batch size size 3"]
+"""Pictures at the model's size as numbers: standardised, or varied and still 0 to 255."""
 
 RawViews = UInt8[AnyArray, "batch view size size 3"]
 """The pictures of a batch of glitches, before standardisation."""
@@ -58,8 +66,8 @@ Labels = Int[AnyArray, " sample"]
 Weights = Float[AnyArray, " sample"]
 """One weight a sample; 0 marks padding."""
 
-Batchwise = Float[AnyArray, " batch"]
-"""One number a sample of a batch."""
+ClassWeights = Float[AnyArray, "22"]
+"""One weight a class."""
 
 Key = PRNGKeyArray | Array
 """A JAX random key."""

@@ -1,0 +1,201 @@
+"""Figures about answers and about training, drawn without any global plotting state.
+
+Colours are viridis throughout, which reads in print and to colour-blind people.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import confusion_matrix as count_pairs
+from sklearn.metrics import roc_curve as roc_points
+
+from flax_glitch.arrays import Labels, Probabilities
+from flax_glitch.classes import CLASSES, readable
+
+NAMED_CURVES = 5
+"""The weakest classes, which the curves name; the others are drawn in grey."""
+
+PANELS = {
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "precision_macro": "Precision (macro)",
+    "recall_macro": "Recall (macro)",
+    "pr_auc": "PR-AUC (macro)",
+    "roc_auc": "ROC-AUC (macro)",
+}
+"""Metrics of the learning curves, with their titles."""
+
+_VIRIDIS = matplotlib.colormaps["viridis"]
+_DASHES = ((0, ()), (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)))
+_COLOURS = _VIRIDIS(np.linspace(0, 0.8, NAMED_CURVES))
+
+_Curve = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(outcomes, scores, grid) to the height of one class's curve over the grid."""
+
+
+def confusion_matrix(truth: Labels, verdicts: Labels, title: str) -> Figure:
+    """Returns counts of verdicts for each true class, coloured by their share of that class.
+
+    Only the classes that are true or given somewhere are shown.
+    """
+    shown = np.union1d(truth, verdicts)
+    counts = count_pairs(truth, verdicts, labels=range(len(CLASSES)))[np.ix_(shown, shown)]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(4.6, 2.6 + 0.27 * len(shown))
+    figure = Figure(figsize=(side + 1.1, side), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap=_VIRIDIS, vmin=0, vmax=1)
+    names = [readable(CLASSES[number]) for number in shown]
+    totals = zip(names, counts.sum(axis=1), strict=True)
+    axes.set_xticks(range(len(shown)), names, rotation=90, fontsize=9)
+    axes.set_yticks(range(len(shown)), [f"{name} ({n:,})" for name, n in totals], fontsize=9)
+    axes.set_xlabel("Verdict", fontsize=11, labelpad=8)
+    axes.set_ylabel("Truth (number)", fontsize=11, labelpad=8)
+    axes.set_title(title, fontsize=12)
+    borders = np.arange(len(shown) - 1) + 0.5
+    axes.hlines(borders, -0.5, len(shown) - 0.5, color="white", linewidth=0.4, alpha=0.4)
+    axes.vlines(borders, -0.5, len(shown) - 0.5, color="white", linewidth=0.4, alpha=0.4)
+    for row, column in np.argwhere(counts):
+        ink = "black" if shares[row, column] > 0.6 else "white"
+        axes.text(
+            column, row, counts[row, column], ha="center", va="center", color=ink, fontsize=7.5
+        )
+    bar = figure.colorbar(image, shrink=0.8, pad=0.02, format=PercentFormatter(1))
+    bar.set_label("Share of the true class", fontsize=11)
+    return figure
+
+
+def precision_recall_curves(probabilities: Probabilities, labels: Labels, title: str) -> Figure:
+    """Returns precision against recall, each class against the rest, and their macro mean."""
+    figure, axes = _square(title, "Recall", "Precision")
+    grid = np.linspace(0, 1, 1001)[1:]
+    data = (probabilities, np.asarray(labels), grid)
+    _draw_curves(axes, data, precision_at, average_precision_score)
+    _legend(axes, "lower left", "Average precision")
+    axes.set(xlim=(0, 1.005), ylim=(0, 1.01))
+    return figure
+
+
+def roc_curves(probabilities: Probabilities, labels: Labels, title: str) -> Figure:
+    """Returns the true against the false positive rate, each class against the rest.
+
+    The false positive rate is logarithmic: good classifiers differ only at its low end.
+    """
+    figure, axes = _square(title, "False positive rate", "True positive rate")
+    grid = np.logspace(-max(1, round(math.log10(len(probabilities)))), 0, 1001)
+    data = (probabilities, np.asarray(labels), grid)
+    _draw_curves(axes, data, recall_at, roc_auc_score)
+    axes.plot(grid, grid, color="0.4", linestyle=":", linewidth=1, label="chance 0.5")
+    _legend(axes, "lower right", "Area under the curve")
+    axes.set(xscale="log", xlim=(grid[0], 1), ylim=(0, 1.01))
+    return figure
+
+
+def precision_at(outcomes: np.ndarray, scores: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    """Returns the precision of one class at each recall, in the steps of average precision."""
+    precision, reached, _ = precision_recall_curve(outcomes, scores, drop_intermediate=True)
+    return precision[::-1][np.searchsorted(reached[::-1], recall)]
+
+
+def recall_at(outcomes: np.ndarray, scores: np.ndarray, false_positives: np.ndarray) -> np.ndarray:
+    """Returns the true positive rate of one class at each false positive rate."""
+    return np.interp(false_positives, *roc_points(outcomes, scores)[:2])
+
+
+def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
+    """Returns how the metrics, the learning rate and the speed went from epoch to epoch.
+
+    Args:
+        history: one record an epoch, as training writes them: epoch, learning_rate,
+            pictures_per_second, and the metrics of training and validation (or None).
+    """
+    figure = Figure(figsize=(14, 6.4), layout="constrained")
+    *metrics, rate, speed = figure.subplots(2, 4).ravel()
+    for axes, metric in zip(metrics, PANELS, strict=True):
+        _draw_metric(axes, history, metric)
+    _mark_best(metrics, history)
+    _draw_setting(rate, history, "learning_rate", "Learning rate")
+    _draw_setting(speed, history, "pictures_per_second", "Pictures per second")
+    metrics[0].legend(fontsize=10)
+    rate.set_yscale("log")
+    speed.set_ylim(0, 1.15 * max(record["pictures_per_second"] for record in history))
+    epochs = [record["epoch"] for record in history]
+    for axes in (*metrics, rate, speed):
+        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+        axes.set_xlabel("Epoch", fontsize=10)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(color="0.92")
+    return figure
+
+
+def _square(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7, 5.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=12)
+    axes.set_xlabel(across, fontsize=11)
+    axes.set_ylabel(up, fontsize=11)
+    axes.grid(color="0.92")
+    return figure, axes
+
+
+def _draw_curves(
+    axes: Axes, data: tuple[np.ndarray, np.ndarray, np.ndarray], curve: _Curve, area: Any
+) -> None:
+    """Draws one thin line a class, the weakest classes named, and the macro mean."""
+    probabilities, labels, grid = data
+    present = np.unique(labels)
+    if len(present) < 2:
+        note = "Not defined: the truth holds one class only"
+        axes.text(0.5, 0.5, note, ha="center", transform=axes.transAxes, fontsize=11)
+        return
+    pairs = [(labels == number, probabilities[:, number]) for number in present]
+    heights = [curve(*pair, grid) for pair in pairs]
+    areas = [float(area(*pair)) for pair in pairs]
+    mean = f"mean of {len(present)} classes {np.mean(areas):.4f}"
+    axes.plot(grid, np.mean(heights, axis=0), color="black", linewidth=2.4, zorder=3, label=mean)
+    weakest, others = np.split(np.argsort(areas), [NAMED_CURVES])
+    for place, dashes, colour in zip(weakest, _DASHES, _COLOURS, strict=False):
+        name = f"{readable(CLASSES[present[place]])} {areas[place]:.4f}"
+        axes.plot(grid, heights[place], color=colour, linestyle=dashes, linewidth=1.3, label=name)
+    for order, place in enumerate(others):
+        label = None if order else f"each of the other {len(others)}"
+        axes.plot(grid, heights[place], color="0.8", linewidth=0.8, zorder=1, label=label)
+
+
+def _legend(axes: Axes, place: Literal["lower left", "lower right"], title: str) -> None:
+    if lines := axes.get_legend_handles_labels()[0]:
+        axes.legend(handles=lines, loc=place, fontsize=9, title=title)
+
+
+def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], metric: str) -> None:
+    for split, colour, marker in (("training", 0.75, "o"), ("validation", 0.15, "s")):
+        measured = [record for record in history if record[split] is not None]
+        if not measured:
+            continue
+        epochs = [record["epoch"] for record in measured]
+        # A metric that is None leaves a gap.
+        values = np.array([record[split][metric] for record in measured], float)
+        axes.plot(epochs, values, f"{marker}-", color=_VIRIDIS(colour), markersize=3.5, label=split)
+    axes.set_title(PANELS[metric], fontsize=12)
+
+
+def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, Any]]) -> None:
+    measured = [record for record in history if record["validation"] is not None]
+    if measured:
+        best = min(measured, key=lambda record: record["validation"]["loss"])
+        for axes in panels:
+            axes.axvline(best["epoch"], color="0.5", linestyle=":", label="lowest validation loss")
+
+
+def _draw_setting(axes: Axes, history: Sequence[Mapping[str, Any]], field: str, title: str) -> None:
+    epochs = [record["epoch"] for record in history]
+    values = [record[field] for record in history]
+    axes.plot(epochs, values, "o-", color=_VIRIDIS(0.45), markersize=3.5)
+    axes.set_title(title, fontsize=12)

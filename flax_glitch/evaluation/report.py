@@ -1,0 +1,176 @@
+"""What an evaluation leaves behind to read: metrics, predictions, tables and figures."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from flax_glitch.classes import CLASSES, readable
+from flax_glitch.evaluation import plots
+from flax_glitch.evaluation.evaluate import Outputs
+
+DOTS_PER_INCH = 150
+"""Resolution of the figures."""
+
+COLUMNS = (
+    "path",
+    "gravityspy_id",
+    "ifo",
+    "duration",
+    "truth",
+    "verdict",
+    "confidence",
+    "glitch_verdict",
+    "glitch_confidence",
+)
+"""The columns of predictions.csv, before one probability a class."""
+
+TABLE = {
+    "accuracy": "accuracy",
+    "precision_macro": "precision, macro",
+    "recall_macro": "recall, macro",
+    "f1_macro": "F1, macro",
+    "precision_weighted": "precision, weighted",
+    "recall_weighted": "recall, weighted",
+    "top_2": "right class among the first two",
+    "pr_auc": "PR-AUC, macro",
+    "roc_auc": "ROC-AUC, macro",
+    "ece": "calibration error (ECE)",
+}
+"""The metrics that `as_text` shows, with their names."""
+
+
+def write_report(
+    folder: Path,
+    outputs: Outputs,
+    summary: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Writes an evaluation's metrics, predictions, per-class tables and figures into a folder.
+
+    Each file is written whole or not at all; files of an earlier report are replaced.
+
+    Args:
+        folder: made if it isn't there.
+        outputs: the scores of every picture.
+        summary: their metrics, `per_image` and `per_glitch`.
+        provenance: what was evaluated on what; kept under that name in `metrics.json`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = {**summary, "provenance": dict(provenance)}
+    _write(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    _write(folder / "predictions.csv", _predictions(outputs))
+    _write(folder / "per_class.md", _per_class(summary))
+    images = (outputs.probabilities, outputs.labels)
+    glitches = (outputs.glitch_probabilities, outputs.glitch_labels)
+    _draw(folder, "per_image", f"Each picture by itself (n = {len(images[1]):,})", *images)
+    _draw(folder, "per_glitch", f"Views of a glitch fused (n = {len(glitches[1]):,})", *glitches)
+
+
+def plot_learning_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Writes the figure of how training went.
+
+    Args:
+        history: one record an epoch: epoch, learning_rate, pictures_per_second, and the metrics
+            of training and of validation (or None).
+        path: the PNG file to write.
+    """
+    _save(plots.learning_curves(history), path)
+
+
+def as_text(summary: Mapping[str, Any]) -> str:
+    """Returns the main metrics as a short table for the terminal, in per cent."""
+    kinds = (summary["per_image"], summary["per_glitch"])
+    lines = [
+        ("per cent (95 % interval)", "per image", "per glitch"),
+        ("number", *(f"{kind['n']:,}" for kind in kinds)),
+        *((name, *(_cell(kind, metric) for kind in kinds)) for metric, name in TABLE.items()),
+    ]
+    present = len(kinds[0]["classes_present"])
+    note = f"Macro: over the {present} of {len(CLASSES)} classes that the truth holds."
+    table = (f"{name:<32}{image:>23}{glitch:>24}" for name, image, glitch in lines)
+    return "\n".join((*table, note))
+
+
+def _cell(metrics: Mapping[str, Any], metric: str) -> str:
+    if metrics[metric] is None:
+        return "not defined"
+    limits = metrics["intervals"].get(metric)
+    interval = f" ({100 * limits[0]:.1f} to {100 * limits[1]:.1f})" if limits else ""
+    return f"{100 * metrics[metric]:.2f}{interval}"
+
+
+def _predictions(outputs: Outputs) -> str:
+    """One row a picture: what it is, the answer, its glitch's answer, all probabilities."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow((*COLUMNS, *(f"p({name})" for name in CLASSES)))
+    fused = outputs.glitch_probabilities[outputs.glitches]
+    for entry, alone, glitch in zip(outputs.entries, outputs.probabilities, fused, strict=True):
+        picture = (entry.path, entry.gravityspy_id, entry.ifo, entry.duration, entry.label)
+        answers = (*_verdict(alone), *_verdict(glitch))
+        table.writerow((*picture, *answers, *(f"{value:.6g}" for value in alone)))
+    return text.getvalue()
+
+
+def _verdict(probabilities: np.ndarray) -> tuple[str, str]:
+    return CLASSES[probabilities.argmax()], f"{probabilities.max():.6g}"
+
+
+def _per_class(summary: Mapping[str, Any]) -> str:
+    columns = ("n", "precision", "recall", "f1", "average_precision")
+    lines = ["# Per class", "", "A dash: not defined, since no such glitch is in the truth.", ""]
+    for kind, title in (("per_image", "Per image"), ("per_glitch", "Per glitch")):
+        lines += [f"## {title}", "", "| Class | n | Precision | Recall | F1 | Average precision |"]
+        lines += ["|---|---:|---:|---:|---:|---:|"]
+        for name, row in summary[kind]["per_class"].items():
+            cells = (_rounded(row[column]) for column in columns)
+            lines += [f"| {readable(name)} | {' | '.join(cells)} |"]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _rounded(value: int | float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _draw(
+    folder: Path, kind: str, title: str, probabilities: np.ndarray, labels: np.ndarray
+) -> None:
+    verdicts = probabilities.argmax(axis=1)
+    share = f"{title}: {np.mean(verdicts == labels):.2%} right"
+    _save(plots.confusion_matrix(labels, verdicts, share), folder / f"confusion_{kind}.png")
+    curves = plots.precision_recall_curves(probabilities, labels, title)
+    _save(curves, folder / f"precision_recall_{kind}.png")
+    _save(plots.roc_curves(probabilities, labels, title), folder / f"roc_{kind}.png")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with _replacing(path) as new:
+        figure.savefig(new, dpi=DOTS_PER_INCH, format="png")
+
+
+def _write(path: Path, text: str) -> None:
+    # A file name that is no valid text must not cost the whole table.
+    with _replacing(path) as new:
+        new.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Gives a new file to write, which takes the place of `path` only once it is complete."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield new
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

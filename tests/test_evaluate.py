@@ -1,0 +1,122 @@
+"""Every picture of a split is scored once, and the views of a glitch are fused."""
+
+import io
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import log_softmax
+
+from flax_glitch.classes import CLASSES
+from flax_glitch.data.prepared import Entry, Split
+from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
+from flax_glitch.models.classifier import fuse
+
+
+def entry(number, glitch="abc", label="Blip", ifo="H1", duration=1.0):
+    return Entry(f"{label}/{number}.png", glitch, ifo, duration, label)
+
+
+def split_of(count):
+    """Pictures that are all of one grey, their own number."""
+    records = []
+    for number in range(count):
+        file = io.BytesIO()
+        Image.new("RGB", (32, 32), (number, number, number)).save(file, "PNG")
+        records.append({"image": file.getvalue()})
+    entries = tuple(entry(number, f"id{number}", CLASSES[number]) for number in range(count))
+    return Split("test", entries, records)
+
+
+def scores_of_grey(views):
+    """Logits that give a picture's grey as its class."""
+    return 5 * jax.nn.one_hot(views[:, :, 0, 0, 0], 22)
+
+
+@pytest.fixture
+def four_views():
+    """A glitch seen four times with one wrong view, and another glitch seen once between them."""
+    logits = np.zeros((5, 22), np.float32)
+    logits[[0, 1, 3, 4], [3, 3, 7, 3]] = [2, 1, 2.5, 0.5]
+    logits[2, 7] = 4
+    entries = (
+        entry(0, "a", duration=0.5),
+        entry(1, "a", duration=1.0),
+        entry(2, "a", "Koi_Fish", ifo="L1"),
+        entry(3, "a", duration=2.0),
+        entry(4, "a", duration=4.0),
+    )
+    return Outputs(logits, entries)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 32])
+def test_every_picture_is_scored_once_and_in_order_whatever_the_batch(batch_size):
+    outputs = evaluate(scores_of_grey, split_of(11), batch_size, progress=False)
+    np.testing.assert_array_equal(outputs.logits, 5 * np.eye(22)[:11])
+    np.testing.assert_array_equal(outputs.labels, np.arange(11))
+
+
+def test_all_batches_have_one_shape_so_that_the_model_compiles_once():
+    shapes = []
+    evaluate(lambda views: shapes.append(views.shape) or scores_of_grey(views), split_of(11), 4)
+    assert shapes == [(4, 1, 32, 32, 3)] * 3
+
+
+def test_scores_in_bfloat16_become_float32():
+    outputs = evaluate(lambda views: scores_of_grey(views).astype(jnp.bfloat16), split_of(3), 2)
+    np.testing.assert_array_equal(outputs.logits, 5 * np.eye(22)[:3])
+    assert outputs.logits.dtype == np.float32
+
+
+def test_a_progress_bar_counts_pictures(capsys):
+    evaluate(scores_of_grey, split_of(5), 4)
+    assert "5/5" in capsys.readouterr().err
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(ValueError, match="holds no pictures"):
+        evaluate(scores_of_grey, split_of(0), 4)
+
+
+def test_pictures_of_one_detector_and_id_are_one_glitch(four_views):
+    np.testing.assert_array_equal(four_views.glitches, [0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(four_views.glitch_labels, [3, 7])
+
+
+def test_a_glitch_gets_the_mean_log_probability_of_its_views(four_views):
+    each = log_softmax(four_views.logits[[0, 1, 3, 4]].astype(float), axis=1)
+    expected = np.exp(each.mean(axis=0)) / np.exp(each.mean(axis=0)).sum()
+    np.testing.assert_allclose(four_views.glitch_probabilities[0], expected)
+    assert four_views.glitch_probabilities[0].argmax() == 3
+    np.testing.assert_allclose(
+        four_views.glitch_probabilities[1], four_views.probabilities[2], rtol=1e-12
+    )
+
+
+def test_fusing_here_is_fusing_as_the_model_does(four_views):
+    views = jnp.zeros((2, 4, 22)).at[0].set(four_views.logits[jnp.array([0, 1, 3, 4])])
+    views = views.at[1, 0].set(four_views.logits[2])
+    mask = jnp.array([[True] * 4, [True, False, False, False]])
+    np.testing.assert_allclose(
+        four_views.glitch_probabilities, np.exp(fuse(views, mask)), rtol=1e-5
+    )
+
+
+def test_the_summary_counts_pictures_and_glitches_and_is_valid_json(four_views):
+    result = summary(four_views)
+    assert result["per_image"]["n"] == 5
+    assert result["per_glitch"]["n"] == 2
+    assert result["per_image"]["accuracy"] == pytest.approx(4 / 5)
+    assert result["per_glitch"]["accuracy"] == 1
+    json.dumps(result, allow_nan=False)
+
+
+def test_intervals_of_pictures_are_over_glitches():
+    logits = np.repeat(5 * np.eye(22, dtype=np.float32)[[3, 3, 3, 7]], 4, axis=0)
+    entries = tuple(entry(number, f"id{number // 4}") for number in range(16))
+    result = summary(Outputs(logits, entries))
+    images, glitches = result["per_image"], result["per_glitch"]
+    assert images["intervals"]["accuracy"] == glitches["intervals"]["accuracy"]

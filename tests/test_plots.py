@@ -1,0 +1,130 @@
+"""Figures show the numbers they should, legibly, for many classes and for few."""
+
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from flax_glitch.evaluation import plots
+from flax_glitch.evaluation.metrics import epoch_metrics, log_softmax
+
+
+def made_up(n, classes=22):
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % classes
+    logits = rng.normal(size=(n, 22))
+    logits[np.arange(n), labels] += 2
+    return np.exp(log_softmax(logits)), labels
+
+
+def epoch(number, validation=True, **changes):
+    metrics = dict.fromkeys(plots.PANELS, 0.5) | {"loss": 3 / number} | changes
+    return {
+        "epoch": number,
+        "learning_rate": 1e-4,
+        "training": metrics,
+        "validation": metrics if validation else None,
+        "pictures_per_second": 10.0,
+    }
+
+
+def boxes(figure, texts):
+    figure.draw_without_rendering()
+    return [text.get_window_extent() for text in texts if text.get_text()]
+
+
+def test_all_22_names_and_every_count_of_the_confusion_matrix_stand_free():
+    truth = np.repeat(np.arange(22), 1100)
+    figure = plots.confusion_matrix(truth, np.where(truth < 21, truth, 20), "title")
+    axes = figure.axes[0]
+    for texts in (axes.get_xticklabels(), axes.get_yticklabels(), axes.texts):
+        extents = boxes(figure, texts)
+        assert len(extents) == 22
+        overlaps = [one.overlaps(other) for one, other in itertools.pairwise(extents)]
+        assert not any(overlaps)
+        assert all(figure.bbox.contains(*corner) for box in extents for corner in box.corners())
+    cell = axes.bbox.width / 22
+    assert max(box.width for box in boxes(figure, axes.texts)) < cell
+
+
+def test_the_confusion_matrix_has_the_truth_in_rows_and_counts_in_cells():
+    figure = plots.confusion_matrix(np.array([3, 3, 3, 7]), np.array([3, 3, 7, 7]), "title")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Blip (3)", "Koi Fish (1)"]
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): "2", (1, 0): "1", (1, 1): "1"}
+    np.testing.assert_allclose(axes.images[0].get_array(), [[2 / 3, 1 / 3], [0, 1]])
+
+
+def test_a_class_that_is_only_answered_is_shown_too():
+    axes = plots.confusion_matrix(np.array([3, 3]), np.array([3, 9]), "title").axes[0]
+    assert len(axes.get_yticklabels()) == 2
+
+
+def test_a_single_class_gives_a_matrix_of_one_cell():
+    axes = plots.confusion_matrix(np.array([3, 3]), np.array([3, 3]), "title").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("curve", "area"),
+    [(plots.precision_at, average_precision_score), (plots.recall_at, roc_auc_score)],
+)
+def test_the_mean_height_of_a_curve_is_its_area(curve, area):
+    probabilities, labels = made_up(400)
+    outcomes, scores = labels == 5, probabilities[:, 5]
+    grid = np.linspace(0, 1, 100_001)[1:]
+    assert curve(outcomes, scores, grid).mean() == pytest.approx(area(outcomes, scores), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("draw", "metric"),
+    [(plots.precision_recall_curves, "pr_auc"), (plots.roc_curves, "roc_auc")],
+)
+def test_curves_show_each_class_and_the_mean_that_the_metrics_give(draw, metric):
+    probabilities, labels = made_up(400)
+    axes = draw(probabilities, labels, "title").axes[0]
+    area = epoch_metrics(probabilities, labels)[metric]
+    entries = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert f"mean of 22 classes {area:.4f}" in entries
+    assert "each of the other 17" in entries
+    assert len(axes.lines) == 23 + (metric == "roc_auc")
+
+
+def test_the_named_curves_are_those_of_the_weakest_classes():
+    probabilities, labels = made_up(400)
+    axes = plots.precision_recall_curves(probabilities, labels, "title").axes[0]
+    areas = [average_precision_score(labels == n, probabilities[:, n]) for n in range(22)]
+    named = [float(text.get_text().split()[-1]) for text in axes.get_legend().get_texts()[1:6]]
+    np.testing.assert_allclose(named, np.sort(areas)[:5], atol=1e-4)
+
+
+@pytest.mark.parametrize("draw", [plots.precision_recall_curves, plots.roc_curves])
+def test_curves_of_one_class_say_that_they_are_not_defined(draw):
+    probabilities, _ = made_up(4)
+    axes = draw(probabilities, np.full(4, 3), "title").axes[0]
+    assert axes.texts[0].get_text().startswith("Not defined")
+
+
+def test_learning_curves_show_both_splits_and_leave_gaps_where_a_metric_is_none():
+    history = [epoch(1), epoch(2, pr_auc=None), epoch(3, validation=False)]
+    panels = {axes.get_title(): axes for axes in plots.learning_curves(history).axes}
+    assert len(panels) == 8
+    training, validation, best = panels["PR-AUC (macro)"].lines
+    np.testing.assert_array_equal(training.get_ydata(), [0.5, np.nan, 0.5])
+    np.testing.assert_array_equal(validation.get_ydata(), [0.5, np.nan])
+    assert best.get_xdata()[0] == 2
+
+
+def test_learning_curves_of_one_epoch_without_validation_have_whole_ticks():
+    figure = plots.learning_curves([epoch(1, validation=False)])
+    assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["training"]
+
+
+def test_plotting_leaves_the_global_plotting_state_alone():
+    code = "import sys, flax_glitch.evaluation.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
