@@ -144,4 +144,5 @@ def from_dict(kind: type[Section], values: Mapping[str, Any]) -> Section:
 
 
 def _value(kind: Any, value: Any) -> Any:
-    return from_dict(kind, value) if dataclasses.is_dataclass(kind) else value
+    is_section = isinstance(kind, type) and dataclasses.is_dataclass(kind)
+    return from_dict(kind, value) if is_section else value

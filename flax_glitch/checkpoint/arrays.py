@@ -1,0 +1,71 @@
+"""Arrays by dotted name: the form in which checkpoints keep a model or a training state."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+NAMED_FAULTS = 6
+"""As many faulty arrays are named in an error before the rest is counted."""
+
+Arrays = Mapping[str, Any]
+"""Arrays, or their shapes and types, by dotted name."""
+
+logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells every step it takes
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is absent, damaged, foreign or can't be written; the message says which."""
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """Returns the leaves of a pytree by their dotted names."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
+def unflatten(arrays: Arrays, like: Any) -> Any:
+    """Returns a pytree of the structure of `like` with the arrays that `flatten` named."""
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in flatten(like)])
+
+
+def check_fit(place: Any, found: Arrays, expected: Arrays) -> None:
+    """Checks that arrays have exactly the expected names and shapes.
+
+    Raises:
+        CheckpointError: naming every array that is missing, extra or misshapen.
+    """
+    missing = [f"missing {name}" for name in expected if name not in found]
+    extra = [f"extra {name}" for name in found if name not in expected]
+    misshapen = [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(like.shape)}"
+        for name, like in expected.items()
+        if name in found and tuple(found[name].shape) != tuple(like.shape)
+    ]
+    faults = missing + extra + misshapen
+    if faults:
+        more = f" and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
+        raise CheckpointError(
+            f"{place}: doesn't fit the model ({len(missing)} arrays missing, {len(extra)} extra, "
+            f"{len(misshapen)} misshapen): {'; '.join(faults[:NAMED_FAULTS])}{more}"
+        )
+
+
+def hash_folder(folder: Path) -> str:
+    """Returns the sha256 of the files of a folder: names, sizes and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def reason(error: BaseException) -> str:
+    """Returns what an error says, in one line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -1,0 +1,225 @@
+"""Models to predict with: a folder that is whole at any moment, written and read strictly."""
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import nnx
+
+from flax_glitch.checkpoint.arrays import (
+    Arrays,
+    CheckpointError,
+    check_fit,
+    flatten,
+    hash_folder,
+    reason,
+    unflatten,
+)
+from flax_glitch.classes import CLASSES
+from flax_glitch.config import ModelConfig, Preprocessing, from_dict
+from flax_glitch.models.classifier import Classifier, build
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+RUNS = Path("checkpoints")
+"""The folder of runs, in the folder that one works in."""
+
+SHA256_IN_CARD = "SHA256"
+"""Stands for the hash in a model card until the arrays are written."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What `model.json` says of a model."""
+
+    name: str
+    """Name of the run that trained it."""
+    model: ModelConfig
+    """Architecture and how it was built."""
+    preprocessing: Preprocessing
+    """How pictures become its input."""
+    provenance: Mapping[str, Any]
+    """Where it comes from: data, settings, versions, measured results."""
+    classes: tuple[str, ...] = CLASSES
+    """The classes in the order of its outputs."""
+    arrays: str = ""
+    """Folder of the arrays, beside model.json."""
+    sha256: str = ""
+    """Hash of that folder (`hash_folder`)."""
+    format: int = FORMAT
+    """Version of the folder's layout."""
+
+
+def save_model(
+    folder: Path,
+    arrays: Arrays,
+    description: Description,
+    card: str,
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> Description:
+    """Writes a model to predict with and returns its description, hash filled in.
+
+    Raises:
+        CheckpointError: if the folder can't be written; what it held before stays whole.
+    """
+    stored = {name: np.asarray(array).astype(precision) for name, array in arrays.items()}
+    try:
+        sha256 = _write_arrays(folder, stored)
+        described = dataclasses.replace(description, arrays=f"arrays-{sha256[:12]}", sha256=sha256)
+        _write_text(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, sha256))
+        _write_text(folder / "model.json", json.dumps(dataclasses.asdict(described), indent=2))
+    except Exception as error:  # orbax raises whatever its storage does
+        raise CheckpointError(f"{folder}: the model can't be written: {reason(error)}") from error
+    for old in (*folder.glob("arrays-*"), *folder.glob("writing-*")):
+        if old.name != described.arrays:
+            shutil.rmtree(old, ignore_errors=True)
+    return described
+
+
+def find_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
+    """Returns the checkpoint asked for, or else the newest one in the folder of runs.
+
+    Raises:
+        CheckpointError: if none is given and none is there.
+    """
+    if given is not None:
+        return given
+    found = sorted(runs.glob("*/model.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise CheckpointError(
+            f"no checkpoint in {runs}/: train one with `python train_flax.py`, "
+            "or name one with --checkpoint FOLDER"
+        )
+    return found[-1].parent
+
+
+def release(
+    run: Path, out: Path, precision: Literal["float32", "bfloat16"] = "bfloat16"
+) -> Description:
+    """Writes the model of a run, without its training state, to a folder of its own.
+
+    Raises:
+        CheckpointError: if the run has no model, or the folder can't be written.
+    """
+    model, description = load_model(run)
+    card = read_card(run).replace(description.sha256, SHA256_IN_CARD)
+    return save_model(out, arrays_of(model), description, card, precision)
+
+
+def read_description(folder: Path) -> Description:
+    """Returns what `model.json` in this folder says.
+
+    Raises:
+        CheckpointError: if the folder is none of ours.
+    """
+    path = folder / "model.json"
+    try:
+        values = json.loads(path.read_text())
+        values["classes"] = tuple(values["classes"])
+        description = from_dict(Description, values)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder}: no checkpoint: it has no model.json") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a flax_glitch checkpoint: {reason(error)}") from None
+    if description.classes != CLASSES:
+        raise CheckpointError(f"{path}: its classes aren't Gravity Spy's 22 in index order")
+    return description
+
+
+def read_card(folder: Path) -> str:
+    """Returns the model card, empty if there is none."""
+    path = folder / "MODEL_CARD.md"
+    return path.read_text() if path.is_file() else ""
+
+
+def arrays_of(model: Classifier) -> dict[str, Any]:
+    """Returns a model's parameters and batch statistics by their dotted names."""
+    return flatten(nnx.to_pure_dict(nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))))
+
+
+def load_model(folder: Path) -> tuple[Classifier, Description]:
+    """Returns the model in a folder, its mode not yet set, and its description.
+
+    Raises:
+        CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
+    """
+    description = read_description(folder)
+    model = nnx.eval_shape(lambda: build(description.model, rngs=nnx.Rngs(0)))
+    _fill(model, load_arrays(folder, description, arrays_of(model)))
+    return model, description
+
+
+def load_into(model: Classifier, folder: Path) -> None:
+    """Replaces a model's arrays by those in a folder.
+
+    Raises:
+        CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
+    """
+    _fill(model, load_arrays(folder, read_description(folder), arrays_of(model)))
+
+
+def load_arrays(folder: Path, description: Description, expected: Arrays) -> dict[str, Any]:
+    """Returns a model's arrays, which fit the expected names and shapes exactly.
+
+    Args:
+        folder: the checkpoint.
+        description: its `read_description`.
+        expected: arrays or `jax.ShapeDtypeStruct`s; loaded arrays take their types.
+
+    Raises:
+        CheckpointError: naming every array that is missing, extra or misshapen, or the damage.
+    """
+    path = folder / Path(description.arrays).name
+    if not description.arrays or not path.is_dir():
+        raise CheckpointError(f"{folder}: its arrays are missing ({path.name}): copy it again")
+    if hash_folder(path) != description.sha256:
+        raise CheckpointError(f"{path}: damaged: its sha256 isn't model.json's: copy it again")
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            stored = dict(checkpointer.metadata(path).item_metadata.tree)
+            check_fit(folder, stored, expected)
+            arrays = checkpointer.restore(
+                path,
+                restore_args=dict.fromkeys(stored, ocp.RestoreArgs(restore_type=np.ndarray)),
+            )
+    except CheckpointError:
+        raise
+    except Exception as error:  # orbax raises whatever its storage does
+        raise CheckpointError(f"{path}: the arrays are damaged: {reason(error)}") from error
+    return {name: arrays[name].astype(like.dtype) for name, like in expected.items()}
+
+
+def _fill(model: Classifier, arrays: Arrays) -> None:
+    state = nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
+    values = unflatten(arrays, nnx.to_pure_dict(state))
+    nnx.replace_by_pure_dict(state, jax.tree.map(jnp.asarray, values))
+    nnx.update(model, state)
+
+
+def _write_arrays(folder: Path, arrays: Arrays) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.absolute(), prefix="writing-") as work:
+        new = Path(work) / "arrays"
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            checkpointer.save(new, dict(arrays))
+        sha256 = hash_folder(new)
+        new.rename(folder / f"arrays-{sha256[:12]}")
+    return sha256
+
+
+def _write_text(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text + "\n")
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)
