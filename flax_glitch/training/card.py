@@ -1,0 +1,54 @@
+"""The model card: what a trained model is, in words and a few numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flax_glitch.classes import CLASSES
+from flax_glitch.config import Config
+
+DRAWN = (
+    "**Trained on simple drawn patterns, not on detector data**: good to try the tool, "
+    "no good for real glitches."
+)
+
+
+def model_card(name: str, config: Config, provenance: Mapping[str, Any]) -> str:
+    """Returns the model card in Markdown; SHA256 stands for the hash of the arrays."""
+    data, best = provenance["data"], provenance["best"]
+    counts = ", ".join(f"{n} {split}" for split, n in data["glitches"].items())
+    drawn = f"\n{DRAWN}\n" if data["layout"] == "patterns" else ""
+    return f"""# {name}
+
+A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO glitches apart.
+{drawn}
+| | |
+|---|---|
+| Data | {data["layout"]} layout, glitches: {counts}; split by glitch |
+| Classes without a training picture | {", ".join(data["absent"]) or "none"} |
+| Input | {_input(config)} |
+| Weights at the start | {config.model.weights} |
+| Training | RMSprop, learning rate {config.optimiser.learning_rate:g}, batches of \
+{config.data.batch_size}, class weights {config.training.class_weights}, seed \
+{config.training.seed}; best epoch {best["epoch"]} of {provenance["epochs"]} |
+| {best["part"].capitalize()} pictures at that epoch | {_figures(best["metrics"])} |
+| Versions | {", ".join(f"{k} {v}" for k, v in provenance["versions"].items())} |
+| Made | {provenance["created"]} |
+| sha256 | SHA256 |
+
+Probabilities are the softmax of the network, not calibrated. Several windows of one glitch are
+fused by their mean log-probability. Meant for research and teaching, on Gravity Spy spectrograms;
+it has no answer for pictures of anything else.
+"""
+
+
+def _input(config: Config) -> str:
+    how = config.preprocessing
+    return f"{how.size} by {how.size} pixels, {how.colour}, {how.normalise}"
+
+
+def _figures(metrics: Mapping[str, float | None]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:.4f}"
+        for name, value in metrics.items()
+        if value is not None
+    )

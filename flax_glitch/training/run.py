@@ -1,0 +1,304 @@
+"""The loop of a run: epochs, validation, early stopping, plateaus, checkpoints and exact resume."""
+
+import dataclasses
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from tqdm import tqdm
+
+from flax_glitch.checkpoint import Description, RunStates, flatten, save_model
+from flax_glitch.config import Config, OptimiserConfig
+from flax_glitch.data.batches import batches_an_epoch, training_batches
+from flax_glitch.data.tfds_builder import Prepared, Split
+from flax_glitch.evaluation.evaluate import evaluate
+from flax_glitch.evaluation.metrics import epoch_metrics, log_softmax
+from flax_glitch.training.card import model_card
+from flax_glitch.training.log import Record, restart_tensorboard, write_log, write_tensorboard
+from flax_glitch.training.step import (
+    Forward,
+    StepOutput,
+    TrainState,
+    TrainStep,
+    with_learning_rate,
+)
+
+
+class Interrupted(Exception):  # noqa: N818, like KeyboardInterrupt it is no error
+    """A run was told to stop; its state is saved."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands between two steps."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    batch: int = 0
+    """Batches done of the next one."""
+    best_epoch: int = 0
+    best_loss: float | None = None
+    since_best: int = 0
+    since_drop: int = 0
+    """Epochs since the best one, and since it or the last drop of the learning rate."""
+    history: list[Record] = dataclasses.field(default_factory=list)
+
+
+class EpochOutputs:
+    """The losses, logits and labels of an epoch's batches so far, fetched one step late.
+
+    Waiting for a step's numbers only after the next one has been started keeps the device busy.
+    """
+
+    def __init__(self, batches: int, batch_size: int):
+        self.arrays = {
+            "losses": np.zeros(batches, np.float32),
+            "logits": np.zeros((batches, batch_size, 22), np.float32),
+            "labels": np.zeros((batches, batch_size), np.int32),
+        }
+        self._pending: tuple[int, StepOutput] | None = None
+
+    def add(self, number: int, labels: np.ndarray, output: StepOutput) -> None:
+        """Takes the output of the batch of this number."""
+        self.fetch()
+        self.arrays["labels"][number] = labels
+        self._pending = number, output
+
+    def fetch(self) -> None:
+        """Waits for the last output.
+
+        Raises:
+            FloatingPointError: if its loss is not finite.
+        """
+        if self._pending is None:
+            return
+        number, output = self._pending
+        self._pending = None
+        self.arrays["losses"][number] = loss = float(output.loss)
+        self.arrays["logits"][number] = output.logits
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss of batch {number} is {loss}")
+
+    def metrics(self, batches: int) -> dict[str, float | None]:
+        """Returns the metrics over the first so many batches."""
+        logits = self.arrays["logits"][:batches].reshape(-1, 22)
+        labels = self.arrays["labels"][:batches].reshape(-1)
+        loss = float(self.arrays["losses"][:batches].mean())
+        return {"loss": loss, **epoch_metrics(np.exp(log_softmax(logits)), labels)}
+
+    def running(self, batches: int) -> dict[str, str]:
+        """Returns loss and accuracy so far, for the progress bar."""
+        if batches < 2:
+            return {}
+        done = slice(0, batches - 1)
+        right = self.arrays["logits"][done].argmax(-1) == self.arrays["labels"][done]
+        loss = self.arrays["losses"][done].mean()
+        return {"loss": f"{loss:.3f}", "accuracy": f"{right.mean():.3f}"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's fixed parts: its settings, folder, data and compiled functions."""
+
+    name: str
+    config: Config
+    folder: Path
+    prepared: Prepared
+    provenance: dict[str, Any]
+    train_step: TrainStep
+    forward: Forward
+    states: RunStates
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures a step: never more than there are."""
+        return min(self.config.data.batch_size, len(self.prepared.split("train")))
+
+
+def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
+    """Trains from a state, or from the newest one saved, until the epochs are done or early.
+
+    Returns:
+        The best epoch's model as written, None if the run was over before.
+
+    Raises:
+        Interrupted: after SIGINT or SIGTERM, once the state is saved.
+        FloatingPointError: if the loss is no longer finite.
+        CheckpointError: if a state can't be written or read.
+    """
+    progress = Progress()
+    outputs = _new_outputs(run)
+    if resume:
+        saved, values = run.states.restore({"train": state, "outputs": outputs.arrays})
+        state, progress = saved["train"], Progress(**values)
+        outputs.arrays = {name: np.array(array) for name, array in saved["outputs"].items()}
+        write_log(run.folder, progress.history)
+        restart_tensorboard(run.folder, progress.history)
+    described = None
+    with stop_requests() as stop:
+        while progress.epoch < run.config.training.epochs and not _stalled(run.config, progress):
+            start = time.monotonic()
+            first = progress.batch
+            state = _train_epoch(run, state, progress, outputs, stop)
+            pace = (progress.batch - first) * run.batch_size / (time.monotonic() - start)
+            record = _record(run, state, progress, outputs, pace)
+            progress.history.append(record)
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+            loss = (record["validation"] or record["training"])["loss"]
+            rate = next_rate(progress, loss, record["learning_rate"], run.config.optimiser)
+            state = with_learning_rate(state, rate)
+            if progress.since_best == 0:
+                described = _write_model(run, state, progress)
+            _save(run, state, progress, outputs)
+            write_log(run.folder, progress.history)
+            write_tensorboard(run.folder, record)
+            tqdm.write(describe_epoch(record))
+            if stop.is_set():
+                raise Interrupted
+    return described
+
+
+def describe_epoch(record: Record) -> str:
+    """Returns one line on an epoch for people."""
+    parts = [
+        f"{part} loss {metrics['loss']:.4f}, accuracy {metrics['accuracy']:.4f}, "
+        f"macro recall {metrics['recall_macro']:.4f}"
+        for part in ("training", "validation")
+        if (metrics := record[part])
+    ]
+    pace = f"{record['pictures_per_second']:.1f} pictures/s"
+    return f"Epoch {record['epoch']}: {'; '.join(parts)}; {pace}"
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Turns SIGINT and SIGTERM into an event that is looked at between steps."""
+    stop = threading.Event()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _new_outputs(run: Run) -> EpochOutputs:
+    train = run.prepared.split("train")
+    return EpochOutputs(batches_an_epoch(train, run.batch_size), run.batch_size)
+
+
+def _stalled(config: Config, progress: Progress) -> bool:
+    return progress.since_best >= config.training.early_stopping_patience
+
+
+def _train_epoch(
+    run: Run, state: TrainState, progress: Progress, outputs: EpochOutputs, stop: threading.Event
+) -> TrainState:
+    train = run.prepared.split("train")
+    seed, total = run.config.training.seed, batches_an_epoch(train, run.batch_size)
+    key = jax.random.key(seed)
+    batches = training_batches(
+        train, run.batch_size, seed=seed, epoch=progress.epoch, start=progress.batch
+    )
+    title = f"Epoch {progress.epoch + 1}/{run.config.training.epochs}"
+    saved = time.monotonic()
+    with tqdm(
+        total=total * run.batch_size,
+        initial=progress.batch * run.batch_size,
+        desc=title,
+        unit="picture",
+        leave=False,
+    ) as bar:
+        for batch in batches:
+            state, output = run.train_step(state, batch, key)
+            outputs.add(progress.batch, np.asarray(batch.labels), output)
+            progress.batch += 1
+            bar.update(run.batch_size)
+            bar.set_postfix(outputs.running(progress.batch), refresh=False)
+            late = time.monotonic() - saved >= run.config.training.save_every
+            if (late or stop.is_set()) and progress.batch < total:
+                _save(run, state, progress, outputs)
+                saved = time.monotonic()
+            if stop.is_set() and progress.batch < total:
+                raise Interrupted
+    outputs.fetch()
+    return state
+
+
+def _record(
+    run: Run, state: TrainState, progress: Progress, outputs: EpochOutputs, pace: float
+) -> Record:
+    return {
+        "epoch": progress.epoch + 1,
+        "step": int(state.step),
+        "learning_rate": float(state.optimiser.hyperparams["learning_rate"]),
+        "training": outputs.metrics(progress.batch),
+        "validation": _validate(run, state, run.prepared.split("validation")),
+        "pictures_per_second": round(pace, 2),
+    }
+
+
+def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | None] | None:
+    if not len(split):
+        return None
+    outputs = evaluate(
+        lambda views: run.forward(state, views), split, run.batch_size, progress=False
+    )
+    log_probabilities = log_softmax(outputs.logits)
+    truth = np.take_along_axis(log_probabilities, split.labels[:, None], axis=1)
+    return {
+        "loss": -float(truth.mean()),
+        **epoch_metrics(np.exp(log_probabilities), split.labels),
+    }
+
+
+def next_rate(
+    progress: Progress, loss: float, learning_rate: float, config: OptimiserConfig
+) -> float:
+    """Counts an epoch that ended with this loss and returns the learning rate of the next."""
+    if progress.best_loss is None or loss < progress.best_loss:
+        progress.best_loss, progress.best_epoch = loss, progress.epoch
+        progress.since_best = progress.since_drop = 0
+        return learning_rate
+    progress.since_best += 1
+    progress.since_drop += 1
+    if progress.since_drop < config.plateau_patience:
+        return learning_rate
+    progress.since_drop = 0
+    return max(learning_rate * config.plateau_factor, config.min_learning_rate)
+
+
+def _write_model(run: Run, state: TrainState, progress: Progress) -> Description:
+    best = progress.history[-1]
+    part = "validation" if best["validation"] else "training"
+    provenance = run.provenance | {
+        "epochs": progress.epoch,
+        "best": {"epoch": progress.epoch, "part": part, "metrics": best[part]},
+    }
+    return save_model(
+        run.folder,
+        flatten(nnx.to_pure_dict(nnx.merge_state(state.trainable, state.frozen, state.statistics))),
+        Description(run.name, run.config.model, run.config.preprocessing, provenance),
+        model_card(run.name, run.config, provenance),
+    )
+
+
+def _save(run: Run, state: TrainState, progress: Progress, outputs: EpochOutputs) -> None:
+    outputs.fetch()
+    whole = {"train": state, "outputs": outputs.arrays}
+    run.states.save(int(state.step), whole, dataclasses.asdict(progress))

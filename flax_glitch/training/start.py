@@ -1,0 +1,193 @@
+"""How a run begins: its folder, its data, and the four ways to its first weights."""
+
+import csv
+import dataclasses
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from tqdm import tqdm
+
+from flax_glitch.checkpoint import (
+    CheckpointError,
+    Description,
+    RunStates,
+    load_into,
+)
+from flax_glitch.classes import CLASSES
+from flax_glitch.config import CACHE, Config
+from flax_glitch.data.tfds_builder import Prepared, prepare
+from flax_glitch.models.classifier import build
+from flax_glitch.models.pretrained import load_weights
+from flax_glitch.training.run import Run, run_epochs
+from flax_glitch.training.step import (
+    TrainState,
+    class_weights,
+    initial_state,
+    make_forward,
+    make_train_step,
+)
+
+MAY_CHANGE = ("epochs", "early_stopping_patience", "save_every")
+"""Settings of training that a resumed run may have different from before."""
+VERSIONS = ("flax-glitch", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+
+
+def train(
+    config: Config, folder: Path, *, resume: bool = False, cache: Path = CACHE
+) -> Description | None:
+    """Trains a model in a run's folder and returns what was written of its best epoch.
+
+    Args:
+        config: all settings.
+        folder: the run's own; new, or that of the run to resume.
+        resume: go on from the newest state in the folder.
+        cache: where downloads and prepared data are kept.
+
+    Returns:
+        The model's description, None if a resumed run was over already.
+
+    Raises:
+        ValueError: SourceError, CheckpointError and the like, one line each.
+        Interrupted: after SIGINT or SIGTERM, once the state is saved.
+        FloatingPointError: if the loss is no longer finite.
+    """
+    claim_folder(folder, config, resume)
+    prepared = prepare(
+        config.data.source, config.preprocessing.size, seed=config.data.split_seed, cache=cache
+    )
+    if not len(prepared.split("train")):
+        raise ValueError(f"{config.data.source}: no training pictures in it")
+    for notice in prepared.notices:
+        tqdm.write(f"note: {notice}")
+    write_splits(folder, prepared)
+    graphdef, state = first_state(config, cache, resume)
+    run = make_run(config, folder, prepared, graphdef)
+    try:
+        return run_epochs(run, state, resume)
+    finally:
+        run.states.close()
+
+
+def claim_folder(folder: Path, config: Config, resume: bool) -> None:
+    """Writes the settings into a new run's folder, or checks them against those of a resumed one.
+
+    Raises:
+        CheckpointError: if a run is there and not to be resumed, or the reverse, or settings
+            differ that a resumed run must keep, or the folder can't be written.
+    """
+    path = folder / "config.json"
+    if resume:
+        _check_same(read_settings(folder), config)
+    elif path.exists():
+        raise CheckpointError(f"{folder}: a run is there; go on with --resume or take another name")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(config.to_json() + "\n")
+    except OSError as error:
+        raise CheckpointError(f"{folder}: can't be written: {error.strerror}") from None
+
+
+def read_settings(folder: Path) -> Config:
+    """Returns the settings of the run in a folder.
+
+    Raises:
+        CheckpointError: if there is no run, or none of ours.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no run to resume here (no config.json)")
+    try:
+        return Config.from_json(path.read_text())
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a run's settings: {error}") from None
+
+
+def write_splits(folder: Path, prepared: Prepared) -> None:
+    """Writes which glitch is in which split to `splits.csv`."""
+    rows = {
+        (name, entry.ifo, entry.gravityspy_id, entry.label): None
+        for name, entries in prepared.index.items()
+        for entry in entries
+    }
+    with (folder / "splits.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("split", "ifo", "gravityspy_id", "label"))
+        writer.writerows(rows)
+
+
+def first_state(config: Config, cache: Path, resume: bool) -> tuple[nnx.GraphDef, TrainState]:
+    """Returns the structure of the network and its state before the first step.
+
+    The weights are, in this order: to be replaced by a resumed state, a checkpoint of this project
+    (`--weights FOLDER`), ImageNet's (`imagenet` or an `.h5` file), or new ones (`none`).
+    """
+    weights = config.model.weights
+    train_all = weights == "none"
+    classifier = build(config.model, rngs=nnx.Rngs(config.training.seed))
+    if resume:
+        return initial_state(classifier, config, train_all=train_all)
+    if (Path(weights) / "model.json").is_file():
+        load_into(classifier, Path(weights))
+    else:
+        load_weights(classifier, weights, cache)
+    return initial_state(classifier, config, train_all=train_all)
+
+
+def make_run(config: Config, folder: Path, prepared: Prepared, graphdef: nnx.GraphDef) -> Run:
+    """Returns the fixed parts of a run."""
+    train_split = prepared.split("train")
+    weights = class_weights(train_split.labels, config.training.class_weights)
+    train_all = config.model.weights == "none"
+    return Run(
+        name=folder.name,
+        config=config,
+        folder=folder,
+        prepared=prepared,
+        provenance=provenance(config, prepared),
+        train_step=make_train_step(graphdef, config, weights, train_all=train_all),
+        forward=make_forward(graphdef, config),
+        states=RunStates(folder),
+    )
+
+
+def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
+    """Returns where a model comes from: settings, data and versions, as plain values."""
+    splits = {name: prepared.split(name) for name in ("train", "validation", "test")}
+    present = np.unique(splits["train"].labels)
+    glitches = {
+        name: len({(entry.ifo, entry.gravityspy_id) for entry in split.entries})
+        for name, split in splits.items()
+    }
+    return {
+        "config": dataclasses.asdict(config),
+        "data": {
+            "layout": prepared.layout,
+            "glitches": glitches,
+            "pictures": {name: len(split) for name, split in splits.items()},
+            "absent": [name for n, name in enumerate(CLASSES) if n not in present],
+            "unreadable": len(prepared.unreadable),
+        },
+        "versions": {name: version(name) for name in VERSIONS},
+        "device": jax.devices()[0].device_kind,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _check_same(before: Config, now: Config) -> None:
+    def fixed(config: Config) -> dict[str, Any]:
+        values = dataclasses.asdict(config)
+        for name in MAY_CHANGE:
+            del values["training"][name]
+        return {f"{part}.{name}": v for part, d in values.items() for name, v in d.items()}
+
+    old, new = fixed(before), fixed(now)
+    changed = [
+        f"{name} (was {old[name]}, now {new[name]})" for name in old if old[name] != new[name]
+    ]
+    if changed:
+        raise CheckpointError(f"a resumed run keeps its settings; changed: {', '.join(changed)}")

@@ -1,0 +1,154 @@
+"""Runs: that they learn, stop early, and go on after being killed as if nothing had happened."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flax_glitch.checkpoint import CheckpointError, arrays_of, load_model, read_description
+from flax_glitch.config import OptimiserConfig
+from flax_glitch.training.run import Progress, next_rate
+from flax_glitch.training.start import claim_folder, train
+
+SCRIPT = Path(__file__).parents[1] / "train_flax.py"
+
+
+def history(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def measured(folder):
+    """The history without the pace, which no two runs share."""
+    return [
+        {k: v for k, v in epoch.items() if k != "pictures_per_second"} for epoch in history(folder)
+    ]
+
+
+def test_a_run_leaves_its_settings_metrics_curves_split_and_model(trained, small):
+    names = {path.name for path in trained.iterdir()}
+    assert {
+        "config.json",
+        "metrics.jsonl",
+        "learning_curves.png",
+        "tensorboard",
+        "splits.csv",
+        "model.json",
+        "MODEL_CARD.md",
+        "training",
+    } <= names
+    assert [epoch["epoch"] for epoch in history(trained)] == [1, 2]
+    for part in ("training", "validation"):
+        assert set(history(trained)[0][part]) == {
+            "loss",
+            "accuracy",
+            "precision_macro",
+            "recall_macro",
+            "pr_auc",
+            "roc_auc",
+        }
+    described = read_description(trained)
+    assert described.preprocessing == small.preprocessing
+    assert described.provenance["data"]["layout"] == "folder"
+
+
+def test_tensorboard_reads_the_events(trained):
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    values = [
+        (value.tag, event.step)
+        for path in (trained / "tensorboard").iterdir()
+        for event in loader.EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    ]
+    assert len(set(values)) == len(values)
+    for epoch in (1, 2):
+        assert ("loss/training", epoch) in values and ("accuracy/validation", epoch) in values
+
+
+def run_script(folder, small, cache, *more):
+    """Starts train_flax.py on the small run's settings in a process of its own."""
+    config = small
+    arguments = [
+        sys.executable, str(SCRIPT), "--source", config.data.source, "--weights", "none",
+        "--size", "32", "--batch-size", "16", "--zoom", "0.1", "--shift", "0.1", "--mirror",
+        "--batch-norm-momentum", "0.5", "--learning-rate", "1e-3", "--plateau-patience", "1",
+        "--epochs", "2", "--out", str(folder.parent), "--run", folder.name, "--cache", str(cache),
+        *more,
+    ]  # fmt: skip
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def saved_step(folder):
+    steps = [int(path.name) for path in (folder / "training").glob("*") if path.name.isdigit()]
+    return max(steps, default=0)
+
+
+def wait_for_step(process, folder, step):
+    deadline = time.monotonic() + 300
+    while saved_step(folder) < step:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_run_killed_twice_and_resumed_ends_bit_identical(trained, small, cache, tmp_path):
+    folder = tmp_path / "killed"
+    steps_an_epoch = history(trained)[0]["step"]
+    process = run_script(folder, small, cache, "--save-every", "0")
+    wait_for_step(process, folder, 2)
+    process.kill()
+    process.wait()
+    process = run_script(folder, small, cache, "--save-every", "0", "--resume")
+    wait_for_step(process, folder, steps_an_epoch + 2)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[0]
+    assert process.returncode == 130
+    assert said.strip().endswith("--resume") and "Traceback" not in said
+    process = run_script(folder, small, cache, "--resume")
+    assert "Done" in process.communicate()[0]
+
+    assert measured(folder) == measured(trained)
+    ours, theirs = arrays_of(load_model(folder)[0]), arrays_of(load_model(trained)[0])
+    for name, array in theirs.items():
+        np.testing.assert_array_equal(ours[name], array, err_msg=name)
+
+
+def test_a_run_that_is_over_says_so_and_keeps_its_model(trained, small, cache):
+    before = read_description(trained)
+    assert train(small, trained, resume=True, cache=cache) is None
+    assert read_description(trained) == before
+
+
+def test_a_resumed_run_keeps_its_settings_but_may_be_longer(trained, small, tmp_path):
+    claim_folder(tmp_path / "run", small, resume=False)
+    longer = dataclasses.replace(small, training=dataclasses.replace(small.training, epochs=9))
+    claim_folder(tmp_path / "run", longer, resume=True)
+    other = dataclasses.replace(small, data=dataclasses.replace(small.data, batch_size=8))
+    with pytest.raises(CheckpointError, match=r"data.batch_size \(was 16, now 8\)"):
+        claim_folder(tmp_path / "run", other, resume=True)
+    with pytest.raises(CheckpointError, match="a run is there"):
+        claim_folder(tmp_path / "run", small, resume=False)
+    with pytest.raises(CheckpointError, match="no run to resume"):
+        claim_folder(tmp_path / "none", small, resume=True)
+
+
+def test_the_network_learns_a_few_pictures_by_heart(trained):
+    losses = [epoch["training"]["loss"] for epoch in history(trained)]
+    assert losses[1] < losses[0]
+
+
+def test_the_learning_rate_falls_on_a_plateau_and_training_stops_early():
+    config = OptimiserConfig(
+        learning_rate=1e-3, plateau_factor=0.1, plateau_patience=2, min_learning_rate=5e-5
+    )
+    progress, rates = Progress(), [1e-3]
+    for loss in (1.0, 0.5, 0.6, 0.6, 0.6, 0.4, 0.5, 0.5):
+        progress.epoch += 1
+        rates.append(next_rate(progress, loss, rates[-1], config))
+    np.testing.assert_allclose(rates[1:], [1e-3] * 3 + [1e-4] * 4 + [5e-5])
+    assert (progress.best_epoch, progress.best_loss, progress.since_best) == (6, 0.4, 2)

@@ -1,0 +1,97 @@
+"""Train a classifier of LIGO glitches.
+
+    python train_flax.py                                  patterns drawn on the spot, minutes
+    python train_flax.py --source gravity-spy/            the report's ResNet50 on real pictures
+    python train_flax.py --source gravity-spy/ --weights none --size 96 --epochs 20
+    python train_flax.py --run NAME --resume              go on with a run that was stopped
+
+A run's folder, checkpoints/NAME, holds its settings, metrics.jsonl, TensorBoard events, learning
+curves and the best epoch's model; `python app_gradio.py --checkpoint checkpoints/NAME` shows it.
+"""
+
+import argparse
+import dataclasses
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from flax_glitch.checkpoint import RUNS
+from flax_glitch.cli import cache_compiled, one_line_errors
+from flax_glitch.config import CACHE, PRESETS, Config
+from flax_glitch.data.tfds_builder import PATTERNS
+from flax_glitch.training.run import Interrupted
+from flax_glitch.training.start import read_settings, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """Settings of the run and where it goes."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    run: str = ""
+    """Name of the run; source and time if not given."""
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Go on with the run of this name, or with the newest one."""
+    preset: Literal["auto", "paper", "quick"] = "auto"
+    """Settings to start from. paper: the report's; quick: small pictures from scratch;
+    auto: quick for patterns, paper for a source."""
+    out: Path = RUNS
+    """Folder of the runs."""
+    cache: Path = CACHE
+    """Folder for downloads and prepared data."""
+
+
+def parse() -> Arguments:
+    """Returns the arguments, over the defaults of their preset or of the run to resume."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name, default in (("preset", "auto"), ("source", PATTERNS), ("run", ""), ("out", RUNS)):
+        first.add_argument(f"--{name}", default=default)
+    first.add_argument("--resume", action="store_true")
+    known, _ = first.parse_known_args()
+    if known.resume:
+        run = known.run or newest_run(Path(known.out))
+        defaults = read_settings(Path(known.out) / run)
+    else:
+        auto = "quick" if known.source == PATTERNS else "paper"
+        defaults = PRESETS.get(known.preset, PRESETS[auto])
+        run = f"{Path(known.source).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    return tyro.cli(
+        Arguments,
+        default=Arguments(defaults, run=run),
+        description=__doc__,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def newest_run(runs: Path) -> str:
+    """Returns the name of the run that was started last."""
+    found = sorted(runs.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ValueError(f"{runs}: no run to resume; start one without --resume")
+    return found[-1].parent.name
+
+
+def main() -> None:
+    """Trains and says what to do next."""
+    arguments = parse()
+    cache_compiled(arguments.cache)
+    folder = arguments.out / arguments.run
+    print(f"Run {folder}")
+    try:
+        train(arguments.config, folder, resume=arguments.resume, cache=arguments.cache)
+    except Interrupted:
+        again = f"--out {arguments.out} --run {arguments.run} --resume"
+        print(f"Stopped and saved; go on with: python train_flax.py {again}", file=sys.stderr)
+        sys.exit(130)
+    print(
+        f"Done: {folder} holds the best epoch's model; see it with:\n"
+        f"  python app_gradio.py --checkpoint {folder}"
+    )
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
