@@ -1,0 +1,1 @@
+"""Inference: from pictures to verdicts, and verdicts as JSON, CSV and text."""

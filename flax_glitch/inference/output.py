@@ -1,0 +1,125 @@
+"""Verdicts as JSON objects, CSV rows and a table, the same for the terminal and the browser."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from flax_glitch.classes import CLASSES
+from flax_glitch.inference.predictor import Failure, Prediction, ranked
+
+CSV_COLUMNS = (
+    "input",
+    "gravityspy_id",
+    "ifo",
+    "view",
+    "views",
+    "class",
+    "confidence",
+    "view_class",
+    "view_confidence",
+    "error",
+    *(f"p({name})" for name in CLASSES),
+)
+"""Columns of the CSV: class and confidence are the glitch's, over all its views."""
+
+
+def window_name(duration: float | None) -> str:
+    """Returns a window as it is written: "0.5", or "unknown"."""
+    return "unknown" if duration is None else str(duration)
+
+
+def as_objects(result: Prediction | Failure, model: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
+
+    Args:
+        result: the verdict on a glitch, or a failed picture.
+        model: name and sha256 of the model.
+    """
+    if isinstance(result, Failure):
+        return [{"input": result.input, "error": result.error}]
+    windows = [window_name(duration) for duration in result.durations]
+    verdict = {
+        "gravityspy_id": result.gravityspy_id,
+        "ifo": result.ifo,
+        "views": windows,
+        "class": result.label,
+        "confidence": result.confidence,
+        "probabilities": dict(zip(CLASSES, map(float, result.probabilities), strict=True)),
+        "per_view": {
+            window: dict(zip(("class", "confidence"), ranked(row)[0], strict=True))
+            for window, row in zip(windows, result.per_view, strict=True)
+        },
+        "model": dict(model),
+    }
+    return [
+        {"input": name, "view": window, **verdict}
+        for name, window in zip(result.inputs, windows, strict=True)
+    ]
+
+
+def render(
+    results: Iterable[Prediction | Failure],
+    form: Literal["table", "csv", "json"],
+    model: Mapping[str, str],
+    top_k: int = 5,
+) -> Iterator[str]:
+    """Yields the text of results piece by piece: JSON and CSV as they come, a table at the end.
+
+    Args:
+        results: verdicts and failures.
+        form: json: one object a line, one a picture; csv: one row a picture; table: a row a glitch.
+        model: name and sha256 of the model.
+        top_k: classes shown in a row of the table.
+    """
+    if form == "table":
+        yield as_table(list(results), top_k)
+        return
+    if form == "csv":
+        yield _csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
+    for result in results:
+        if form == "json":
+            yield "".join(json.dumps(item) + "\n" for item in as_objects(result, model))
+        else:
+            yield "".join(_csv_line(row) for row in _csv_rows(result))
+
+
+def as_table(results: Sequence[Prediction | Failure], top_k: int = 5) -> str:
+    """Returns a text table with one row a glitch, failed pictures last."""
+    verdicts = [result for result in results if isinstance(result, Prediction)]
+    rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", "next")]
+    rows += [_table_row(result, top_k) for result in verdicts]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    failures = [result for result in results if isinstance(result, Failure)]
+    lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
+    return "".join(line + "\n" for line in lines if verdicts or failures)
+
+
+def _csv_line(row: Mapping[str, Any]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, CSV_COLUMNS, restval="", lineterminator="\n").writerow(row)
+    return text.getvalue()
+
+
+def _csv_rows(result: Prediction | Failure) -> list[dict[str, Any]]:
+    if isinstance(result, Failure):
+        return [{"input": result.input, "error": result.error}]
+    rows = []
+    for item, own in zip(as_objects(result, {}), result.per_view, strict=True):
+        kept = {name: value for name, value in item.items() if name in CSV_COLUMNS}
+        kept["views"] = " ".join(item["views"])
+        kept["view_class"], kept["view_confidence"] = ranked(own)[0]
+        rows.append(kept | {f"p({name})": p for name, p in item["probabilities"].items()})
+    return rows
+
+
+def _table_row(result: Prediction, top_k: int) -> tuple[str, ...]:
+    others = ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:])
+    name = result.inputs[0] if result.gravityspy_id is None else result.gravityspy_id
+    windows = " ".join(window_name(duration) for duration in result.durations)
+    return name, windows, result.label, f"{result.confidence:.3f}", others

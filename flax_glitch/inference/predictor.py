@@ -1,0 +1,212 @@
+"""The predictor: a checkpoint made ready, pictures in, verdicts out."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from scipy.special import softmax
+
+from flax_glitch.arrays import Picture, RawViews
+from flax_glitch.checkpoint import load_model, read_card
+from flax_glitch.classes import CLASSES
+from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize, standardise
+from flax_glitch.data.sources import parse_name
+from flax_glitch.models.classifier import fuse, inference_mode
+
+SIZES = (1, 4, 16)
+"""Numbers of pictures that are predicted together; others are padded to the next one."""
+
+PictureLike = Path | str | bytes | np.ndarray | LoadedPicture
+"""A picture: its path, the bytes of its file, its pixels, or already loaded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The verdict on one glitch.
+
+    Attributes:
+        inputs: names of its pictures.
+        gravityspy_id: its id, where the names tell.
+        ifo: its detector, where the names tell.
+        durations: the window of each picture in seconds, None where the name doesn't tell.
+        geometry: the known layout of each picture, "unknown" if it was used whole.
+        per_view: class probabilities of each picture by itself.
+        probabilities: class probabilities of the glitch: mean log-probability, renormalised.
+    """
+
+    inputs: tuple[str, ...]
+    gravityspy_id: str | None
+    ifo: str | None
+    durations: tuple[float | None, ...]
+    geometry: tuple[str, ...]
+    per_view: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return CLASSES[int(self.probabilities.argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of that class."""
+        return float(self.probabilities.max())
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """Returns the k most probable classes, best first, with their probabilities."""
+        return ranked(self.probabilities)[:k]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A picture that can't be classified, and why, in one sentence."""
+
+    input: str
+    error: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    name: str
+    ifo: str | None
+    gravityspy_id: str | None
+    duration: float | None
+    picture: LoadedPicture
+
+
+def ranked(probabilities: np.ndarray) -> list[tuple[str, float]]:
+    """Returns the classes with their probabilities, most probable first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return [(CLASSES[number], float(probabilities[number])) for number in order]
+
+
+class Predictor:
+    """A trained model with its preprocessing.
+
+    Attributes:
+        name: name of the run that trained it.
+        sha256: hash of its arrays.
+        preprocessing: how pictures become its input.
+        card: its model card, Markdown.
+        folder: where it was loaded from.
+    """
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+        model, description = load_model(self.folder)
+        self.name, self.sha256 = description.name, description.sha256
+        self.preprocessing = description.preprocessing
+        self.provenance = description.provenance
+        self.card = read_card(self.folder)
+        graphdef, state = nnx.split(inference_mode(model))
+        preprocessing = self.preprocessing
+
+        @jax.jit
+        def forward(state: nnx.State, views: RawViews) -> jax.Array:
+            return jnp.asarray(nnx.merge(graphdef, state)(standardise(views, preprocessing)))
+
+        self._state, self._forward = state, forward
+
+    @classmethod
+    def from_checkpoint(cls, folder: Path | str) -> "Predictor":
+        """Returns the predictor of a checkpoint folder.
+
+        Raises:
+            CheckpointError: if the folder is absent, foreign or damaged.
+        """
+        return cls(folder)
+
+    def predict(
+        self, pictures: PictureLike | list[PictureLike] | tuple[PictureLike, ...]
+    ) -> Prediction:
+        """Returns the verdict on one glitch from its picture or its one to four windows.
+
+        Raises:
+            PictureError: naming the picture that can't be read.
+        """
+        given = pictures if isinstance(pictures, list | tuple) else [pictures]
+        if not given:
+            raise PictureError("no picture given: pass one, or the windows of one glitch")
+        return next(self._predict([[_load(picture) for picture in given]]))
+
+    def classify(
+        self, paths: Sequence[Path], names: Sequence[str] | None = None
+    ) -> Iterator[Prediction | Failure]:
+        """Yields a verdict a glitch and a failure a bad picture, of many pictures.
+
+        Args:
+            paths: picture files.
+            names: what the files are called, if not by their paths; pictures whose names share
+                detector and id are windows of one glitch.
+        """
+        groups: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
+        for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
+            parsed = parse_name(Path(name).name)
+            groups.setdefault(parsed[:2] if parsed else (str(path),), []).append((path, name))
+        waiting: list[list[_Named]] = []
+        for group in groups.values():
+            glitch = []
+            for path, name in group:
+                try:
+                    glitch.append(_load(path, name))
+                except PictureError as error:
+                    yield Failure(name, str(error).removeprefix(f"{name}: "))
+            if glitch:
+                waiting.append(glitch)
+            if sum(map(len, waiting)) >= SIZES[-1]:
+                yield from self._predict(waiting)
+                waiting = []
+        yield from self._predict(waiting)
+
+    def seen(self, picture: PictureLike) -> np.ndarray:
+        """Returns a picture as the network sees it, cropped and resized, (size, size, 3), 0 to 255.
+
+        Raises:
+            PictureError: if the picture can't be read.
+        """
+        return resize(_load(picture).picture.pixels, self.preprocessing.size)
+
+    def forward(self, views: RawViews) -> jax.Array:
+        """Returns the logits (batch, view, 22) of pictures at the model's size."""
+        return self._forward(self._state, views)
+
+    def _predict(self, glitches: Sequence[Sequence[_Named]]) -> Iterator[Prediction]:
+        size = self.preprocessing.size
+        pixels = [resize(view.picture.pixels, size) for glitch in glitches for view in glitch]
+        logits = iter(self._logits(pixels))
+        for glitch in glitches:
+            yield _verdict(glitch, np.stack([next(logits) for _ in glitch]))
+
+    def _logits(self, pixels: Sequence[Picture]) -> Iterator[np.ndarray]:
+        for start in range(0, len(pixels), SIZES[-1]):
+            chunk = np.stack(pixels[start : start + SIZES[-1]])
+            size = next(size for size in SIZES if size >= len(chunk))
+            padded = np.zeros((size, 1, *chunk.shape[1:]), np.uint8)
+            padded[: len(chunk), 0] = chunk
+            yield from np.asarray(self.forward(padded))[: len(chunk), 0]
+
+
+def _load(picture: PictureLike, name: str | None = None) -> _Named:
+    if isinstance(picture, str):
+        picture = Path(picture)
+    name = name or (str(picture) if isinstance(picture, Path) else "picture")
+    ifo, gravityspy_id, duration = parse_name(Path(name).name) or (None, None, None)
+    loaded = picture if isinstance(picture, LoadedPicture) else load_picture(picture, name)
+    return _Named(name, ifo, gravityspy_id, duration, loaded)
+
+
+def _verdict(glitch: Sequence[_Named], logits: np.ndarray) -> Prediction:
+    mask = np.ones((1, len(glitch)), bool)
+    return Prediction(
+        inputs=tuple(view.name for view in glitch),
+        gravityspy_id=glitch[0].gravityspy_id,
+        ifo=glitch[0].ifo,
+        durations=tuple(view.duration for view in glitch),
+        geometry=tuple(view.picture.geometry for view in glitch),
+        per_view=softmax(logits, axis=-1),
+        probabilities=np.exp(np.asarray(fuse(jnp.asarray(logits)[None], mask)[0])),
+    )
