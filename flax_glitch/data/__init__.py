@@ -1,0 +1,1 @@
+"""From files, arrays and folders of pictures to batches of pixels."""

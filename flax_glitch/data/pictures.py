@@ -1,0 +1,263 @@
+"""The one road from a file or an array to the pixels that a network sees."""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageFile, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from flax_glitch.arrays import Picture, Pictures, Pixels
+from flax_glitch.config import Preprocessing
+
+# Pillow warns of damaged metadata (EXIF, animation), which is no matter to us. Silenced for the
+# process, because warnings can't be silenced for one thread alone.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+MAX_BYTES = 10_000_000
+"""A larger file is refused unread."""
+
+MAX_PIXELS = 25_000_000
+"""A picture of more pixels is refused before it is decoded."""
+
+MIN_SIDE = 16
+"""Pixels; a smaller picture can't hold a spectrogram."""
+
+UNNAMED = "picture"
+"""What errors call a source that has no name of its own."""
+
+Geometry = Literal["full", "kaggle", "golden", "unknown"]
+
+SPECTROGRAM_AREAS: tuple[tuple[tuple[int, int], Geometry, tuple[int, int, int, int]], ...] = (
+    ((800, 600), "full", (101, 61, 669, 539)),
+    ((569, 479), "kaggle", (1, 1, 569, 479)),
+    ((600, 450), "golden", (76, 46, 502, 404)),
+    ((600, 450), "golden", (76, 46, 502, 360)),
+)
+"""Width and height of Gravity Spy's pictures, with the area (left, top, right, bottom) inside the
+frame lines, measured on real pictures. Axes, title (it names the detector), colour bar and frame
+fall away, and the same area is left of each. Golden 1080Lines and 1400Ripples have a lower frame.
+"""
+
+WHITE = 250
+"""No colour of viridis, nor its grey, has red, green and blue all this high."""
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in grey (ITU-R BT.601)."""
+
+IMAGENET_MEAN = (103.939, 116.779, 123.68)
+"""Mean blue, green and red over ImageNet, 0 to 255 (Keras' caffe mode)."""
+
+
+class PictureError(ValueError):
+    """A picture that can't be used: one line with its name, what is wrong and the cure."""
+
+
+@dataclass(frozen=True)
+class LoadedPicture:
+    """A spectrogram's pixels and the kind of Gravity Spy picture that they were cut from."""
+
+    pixels: Picture
+    geometry: Geometry
+
+
+def load_picture(source: Path | bytes | np.ndarray, name: str = UNNAMED) -> LoadedPicture:
+    """Returns the spectrogram area of a picture in 8-bit RGB.
+
+    Args:
+        source: A PNG, JPEG or WebP file, its content, or an array of shape (height, width) or
+            (height, width, 1, 3 or 4): uint8, uint16, or floating point from 0 to 1. Transparent
+            parts become white, 16 bits are scaled to 8, and of a film the first frame is taken.
+        name: What to call the picture in errors; a file is called by its path.
+
+    Raises:
+        PictureError: if the picture can't be read or isn't one that a network could judge.
+    """
+    if isinstance(source, Path) and name == UNNAMED:
+        name = str(source)
+    name = _printable(name)
+    if isinstance(source, np.ndarray):
+        return _cut(_from_array(source, name))
+    data = _read(source, name) if isinstance(source, Path) else source
+    return _cut(_decode(data, name))
+
+
+def resize(pixels: Picture, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """Returns the picture at `size` by `size` pixels, antialiased."""
+    square = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(square)
+
+
+def standardise(pictures: Pixels | Pictures, preprocessing: Preprocessing) -> Pictures:
+    """Returns pictures of 0 to 255 as the numbers that the network was trained on.
+
+    Args:
+        pictures: Pictures with any leading axes; each is treated by itself.
+        preprocessing: Its `size` is not looked at: see `resize`.
+    """
+    values = jnp.asarray(pictures, jnp.float32)
+    if preprocessing.colour == "grayscale":
+        grey = jnp.matmul(values, jnp.asarray(LUMINANCE, jnp.float32), precision="highest")
+        values = jnp.broadcast_to(grey[..., None], values.shape)
+    match preprocessing.normalise:
+        case "samplewise":
+            return _samplewise(values)
+        case "unit":
+            return values / 255.0
+        case "caffe":
+            mean = jnp.asarray(IMAGENET_MEAN, jnp.float32)
+            return values[..., ::-1] - jnp.broadcast_to(mean, values.shape)
+        case "tf":
+            return values / 127.5 - 1.0
+
+
+def _samplewise(values: Pictures) -> Pictures:
+    """As Keras' ImageDataGenerator: 1/255, minus the mean, over the standard deviation."""
+    values = values / 255.0
+    centred = values - values.mean((-3, -2, -1), keepdims=True)
+    return centred / (values.std((-3, -2, -1), keepdims=True) + 1e-6)
+
+
+def _printable(text: str) -> str:
+    """Keeps an error on one line, whatever a file is called."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        if path.is_dir():
+            raise PictureError(f"{name}: is a folder; give a picture file")
+        if path.exists() and not path.is_file():
+            raise PictureError(f"{name}: is not a regular file; give a picture file")
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PictureError(
+            f"{name}: can't be read ({error.strerror}); check the path and its permissions"
+        ) from error
+
+
+def _decode(data: bytes, name: str) -> Image.Image:
+    """Decodes untrusted content, looking at its format and size first."""
+    if len(data) > MAX_BYTES:
+        raise PictureError(f"{name}: is larger than {MAX_BYTES:,} bytes; save it smaller")
+    try:
+        with _open(data, name) as image:
+            _check_size(*image.size, name)
+            return _rgb(ImageOps.exif_transpose(image))
+    except PictureError:
+        raise
+    except Exception as error:  # a damaged file can make a decoder raise almost anything
+        reason = _printable(str(error) or type(error).__name__)
+        raise PictureError(f"{name}: is damaged ({reason}); save or download it again") from error
+
+
+def _open(data: bytes, name: str) -> ImageFile.ImageFile:
+    """Reads the header, with the decoder of the content and never by the file's suffix.
+
+    Image.open isn't used: it warns of large pictures, or raises, by a limit that is not ours.
+    """
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImageFile(io.BytesIO(data))
+    if data.startswith(b"\xff\xd8\xff"):
+        return JpegImageFile(io.BytesIO(data))
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        # Pillow's WebP decoder takes memory for the whole canvas before one can ask its size.
+        _check_size(*_webp_size(data), name)
+        return WebPImageFile(io.BytesIO(data))
+    what = "is not a PNG, JPEG or WebP picture" if data else "is empty (0 bytes)"
+    raise PictureError(f"{name}: {what}; give one of these three formats")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height in a WebP header (RFC 9649): lossy, lossless or extended."""
+
+    def number(start: int, end: int) -> int:
+        return int.from_bytes(data[start:end], "little")
+
+    match data[12:16]:
+        case b"VP8 ":
+            return number(26, 28) & 0x3FFF, number(28, 30) & 0x3FFF
+        case b"VP8L":
+            return (number(21, 25) & 0x3FFF) + 1, (number(21, 25) >> 14 & 0x3FFF) + 1
+        case _:
+            return number(24, 27) + 1, number(27, 30) + 1
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    if width * height > MAX_PIXELS:
+        raise PictureError(
+            f"{name}: is {width}x{height} pixels, more than {MAX_PIXELS:,}; save it smaller"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise PictureError(
+            f"{name}: is {width}x{height} pixels, too small for a spectrogram; "
+            f"give at least {MIN_SIDE}x{MIN_SIDE}"
+        )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Brings any mode to 8-bit RGB, transparent parts over white."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(_high_bytes(np.asarray(image)))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(image, mask=image.getchannel("A"))
+    return paper
+
+
+def _high_bytes(values: np.ndarray) -> np.ndarray:
+    """Scales 16 bits to 8 as Pillow does for colour PNG files: by dropping the low byte."""
+    return (values >> 8).astype(np.uint8)
+
+
+def _from_array(array: np.ndarray, name: str) -> Image.Image:
+    channels = array.shape[2:] or (1,)
+    if array.ndim not in (2, 3) or channels not in ((1,), (3,), (4,)):
+        raise PictureError(
+            f"{name}: is an array of shape {array.shape}; "
+            "give (height, width) or (height, width, 1, 3 or 4)"
+        )
+    _check_size(array.shape[1], array.shape[0], name)
+    values = _eight_bits(array, name)
+    return _rgb(Image.fromarray(values[..., 0] if channels == (1,) and array.ndim == 3 else values))
+
+
+def _eight_bits(array: np.ndarray, name: str) -> np.ndarray:
+    kind = array.dtype.type
+    if kind is np.uint8:
+        return array
+    if kind is np.uint16:
+        return _high_bytes(array)
+    if not issubclass(kind, np.floating):
+        raise PictureError(
+            f"{name}: is an array of {array.dtype}; give uint8, uint16, or floats from 0 to 1"
+        )
+    # Not "any outside", because NaN compares as false.
+    if not np.all((array >= 0) & (array <= 1)):
+        raise PictureError(f"{name}: has floats outside 0 to 1 or NaN; scale it and fill gaps")
+    return np.rint(array * 255).astype(np.uint8)
+
+
+def _cut(image: Image.Image) -> LoadedPicture:
+    pixels = np.array(image)
+    for size, geometry, (left, top, right, bottom) in SPECTROGRAM_AREAS:
+        area = pixels[top:bottom, left:right]
+        if image.size == size and not _has_white_edge(area):
+            return LoadedPicture(area.copy(), geometry)
+    return LoadedPicture(pixels, "unknown")
+
+
+def _has_white_edge(area: Picture) -> bool:
+    """Whether a figure of that size has its frame elsewhere, so that its margin is inside."""
+    edges = np.concatenate([area[1], area[-2], area[:, 1], area[:, -2]])
+    return bool((edges.min(-1) >= WHITE).mean() > 0.1)
