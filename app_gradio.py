@@ -1,0 +1,55 @@
+"""Opens the classifier in your browser.
+
+    python app_gradio.py                                  the newest model under checkpoints/
+    python app_gradio.py --checkpoint checkpoints/mine    that model
+    python app_gradio.py --share                          with a public link, if online
+
+Prints the address, http://127.0.0.1:7860/ unless that port is taken. Ctrl-C ends it.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+import tyro
+
+from flax_glitch.app import protect
+
+
+def main(
+    checkpoint: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    share: bool = False,
+    auth_file: Path | None = None,
+    browser: bool = True,
+) -> int:
+    """Opens the classifier of LIGO glitches in your browser.
+
+    Args:
+        checkpoint: folder of a model; none: the newest under checkpoints/.
+        host: address to listen at; 0.0.0.0 lets other machines in.
+        port: port to listen at; none: 7860, or the next that is free.
+        share: ask Gradio's service for a public link as well.
+        auth_file: file of lines name:password; visitors must give one of them.
+        browser: open the page in the browser, on a desktop.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        protect.check_address(host, port)
+        accounts = protect.read_accounts(auth_file) if auth_file else []
+        with protect.own_folder(host):
+            # Gradio reads the folder's place when it is imported.
+            from flax_glitch.app.main import run
+
+            run(checkpoint, host, port, accounts, share, browser)
+    except ValueError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main, config=(tyro.conf.FlagCreatePairsOff,)))

@@ -1,0 +1,156 @@
+"""The Batch tab: many pictures in, a gallery, a table and files to download."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from flax_glitch.app.protect import MAX_BATCH_FILES
+from flax_glitch.classes import readable
+from flax_glitch.inference.output import as_objects, render, window_name
+from flax_glitch.inference.predictor import Failure, Prediction, Predictor
+
+HEADERS = ["File", "Verdict", "Confidence (%)", "Windows (s)", "Glitch id", "Top 3"]
+
+Result = Prediction | Failure
+
+
+def add(predictor: Predictor) -> None:
+    """Adds the parts of the tab to the page that is being built."""
+    files = gr.File(
+        label=f"Pictures of glitches (at most {MAX_BATCH_FILES}, 10 MB each)",
+        file_count="multiple",
+        height=200,
+    )
+    gr.Markdown(
+        "Windows of one glitch are recognised by their names "
+        "(`H1_<id>_spectrogram_0.5.png`, `…_1.0.png`, …) and get one verdict together."
+    )
+    start = gr.Button("Classify all", variant="primary")
+    summary = gr.Markdown(elem_classes="summary")
+    with gr.Row():
+        csv_button = gr.DownloadButton("Download CSV", size="md", visible=False)
+        json_button = gr.DownloadButton("Download JSON", size="md", visible=False)
+    table = gr.Dataframe(
+        headers=HEADERS,
+        datatype=["str", "str", "number", "str", "str", "str"],
+        label="Results",
+        interactive=False,
+        wrap=True,
+        column_widths=["220px", "240px", "105px", "105px", "130px", "260px"],
+        elem_classes="results",
+        max_height=420,
+        visible=False,
+    )
+    gallery = gr.Gallery(
+        label="Pictures",
+        show_label=False,
+        columns=4,
+        height="auto",
+        interactive=False,
+        buttons=[],
+        visible=False,
+        elem_classes="results",
+    )
+
+    def run(paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+        paths = paths or []
+        if refusal := refusal_of(paths):
+            return refusal, *[gr.update(visible=False)] * 4
+        results, captions = classify(predictor, paths, progress)
+        csv_file, json_file = write(results, predictor)
+        return (
+            summarise(results),
+            gr.Dataframe(value=table_of(results), visible=True),
+            gr.Gallery(value=captions, visible=bool(captions)),
+            gr.DownloadButton(value=csv_file, visible=True),
+            gr.DownloadButton(value=json_file, visible=True),
+        )
+
+    start.click(
+        run,
+        files,
+        [summary, table, gallery, csv_button, json_button],
+        api_name="batch",
+        show_progress_on=summary,
+    )
+
+
+def refusal_of(paths: Sequence[str]) -> str:
+    """Returns the sentence that says why these files can't be classified, empty if they can."""
+    if not paths:
+        return "**Choose some pictures first.**"
+    if len(paths) > MAX_BATCH_FILES:
+        return f"**{len(paths)} pictures are too many at once: choose at most {MAX_BATCH_FILES}.**"
+    return ""
+
+
+def classify(
+    predictor: Predictor, paths: Sequence[str], progress: Callable[..., Any]
+) -> tuple[list[Result], list[tuple[str, str]]]:
+    """Returns the results, failures first, and (path, caption) of each good picture."""
+    results: list[Result] = []
+    captions = []
+    done = 0
+    for result in predictor.classify([Path(path) for path in paths]):
+        done += 1 if isinstance(result, Failure) else len(result.inputs)
+        progress((done, len(paths)), desc="Classifying", unit="pictures")
+        if isinstance(result, Prediction):
+            caption = f"{result.confidence:.0%} {readable(result.label)}"
+            captions += [(path, caption) for path in result.inputs]
+        results.append(_under_file_names(result))
+    return sorted(results, key=lambda result: isinstance(result, Prediction)), captions
+
+
+def _under_file_names(result: Result) -> Result:
+    """Returns a result without the folders that uploads are kept in."""
+    if isinstance(result, Failure):
+        return Failure(Path(result.input).name, result.error)
+    return dataclasses.replace(result, inputs=tuple(Path(path).name for path in result.inputs))
+
+
+def summarise(results: Sequence[Result]) -> str:
+    """Returns one sentence on how many pictures, glitches and failures there are."""
+    verdicts = [result for result in results if isinstance(result, Prediction)]
+    failed = len(results) - len(verdicts)
+    pictures = sum(len(result.inputs) for result in verdicts)
+    sentence = f"**{_count(pictures, 'picture')} of {_count(len(verdicts), 'glitch', 'es')}**"
+    return f"{sentence}; {failed} failed, at the top of the table." if failed else f"{sentence}."
+
+
+def _count(number: int, noun: str, ending: str = "s") -> str:
+    return f"{number} {noun}{'' if number == 1 else ending}"
+
+
+def table_of(results: Sequence[Result]) -> list[list[Any]]:
+    """Returns the rows of the table that people see, one a picture."""
+    return [row for result in results for row in _rows(result)]
+
+
+def _rows(result: Result) -> list[list[Any]]:
+    if isinstance(result, Failure):
+        return [[result.input, f"Failed: it {result.error}", None, "", "", ""]]
+    verdict = [
+        readable(result.label),
+        round(100 * result.confidence, 1),
+        ", ".join(window_name(duration) for duration in result.durations),
+        result.gravityspy_id or "",
+        ", ".join(f"{readable(name)} {p:.0%}" for name, p in result.top(3)),
+    ]
+    return [[name, *verdict] for name in result.inputs]
+
+
+def write(results: Sequence[Result], predictor: Predictor) -> tuple[str, str]:
+    """Writes the results as CSV and as JSON and returns the two paths."""
+    folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
+    model = {"name": predictor.name, "sha256": predictor.sha256}
+    objects = [item for result in results for item in as_objects(result, model)]
+    csv_file, json_file = folder / "flax_glitch.csv", folder / "flax_glitch.json"
+    csv_file.write_text("".join(render(results, "csv", model)), encoding="utf-8")
+    json_file.write_text(json.dumps(objects, indent=1), encoding="utf-8")
+    return str(csv_file), str(json_file)

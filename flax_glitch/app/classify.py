@@ -1,0 +1,172 @@
+"""The Classify tab: one picture in, a verdict to read."""
+
+import html
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from flax_glitch.classes import MORPHOLOGY, readable
+from flax_glitch.inference.output import as_objects
+from flax_glitch.inference.predictor import Failure, Prediction, Predictor
+
+LOW_CONFIDENCE = 0.5
+"""Below this the verdict is called uncertain."""
+
+INVITATION = (
+    '<div class="verdict" role="status"><p class="hint">Give a picture of a glitch: drop, paste or '
+    "upload a file, or click an example.</p></div>"
+)
+
+UNEXPECTED = "can't be classified: something went wrong; try another, or save it anew as PNG"
+
+
+def add(predictor: Predictor, examples: Mapping[str, Path]) -> None:
+    """Adds the parts of the tab to the page that is being built.
+
+    Args:
+        predictor: the model.
+        examples: pictures to click on, by class.
+    """
+    paths = list(examples.values())
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=320):
+            picture = gr.Image(
+                label="Picture of a glitch",
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard"],
+                buttons=["fullscreen"],
+                height=340,
+                alt_text="The picture to classify",
+                placeholder="Drop a spectrogram here\nor click to upload (PNG, JPEG, WebP)",
+            )
+            # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
+            picture.preprocess = path_of
+            gr.Markdown("### Or click an example")
+            gallery = gr.Gallery(
+                value=[(path, readable(label)) for label, path in examples.items()],
+                label="Examples",
+                show_label=False,
+                columns=4,
+                height="auto",
+                object_fit="cover",
+                allow_preview=False,
+                interactive=False,
+                buttons=[],
+                elem_classes="examples",
+            )
+        with gr.Column(min_width=320):
+            verdict = gr.HTML(INVITATION, label="Verdict")
+            bars = gr.HTML(label="Most likely classes")
+            top_k = gr.Slider(1, 22, value=5, step=1, label="Classes shown")
+            with gr.Accordion("What the network saw", open=True):
+                seen = gr.Image(
+                    show_label=False,
+                    interactive=False,
+                    buttons=[],
+                    format="png",
+                    elem_classes="seen",
+                    alt_text="The picture cropped and resized, as the network saw it",
+                )
+            with gr.Accordion("Answer as JSON", open=False):
+                answer = gr.JSON(show_label=False)
+
+    def chosen(event: gr.SelectData) -> str:
+        return str(paths[event.index])
+
+    gallery.select(chosen, None, picture, api_visibility="private")
+    picture.change(
+        lambda path: classify(predictor, path),
+        picture,
+        [answer, verdict, seen],
+        api_name="classify",
+        show_progress_on=verdict,
+    ).then(bars_of, [answer, top_k], bars, api_visibility="private", show_progress="hidden")
+    top_k.input(
+        bars_of,
+        [answer, top_k],
+        bars,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+
+
+def path_of(upload: Any) -> str | None:
+    """Returns the path of an upload, which Gradio has checked to be one."""
+    return upload.path if upload else None
+
+
+def classify(
+    predictor: Predictor, path: str | None
+) -> tuple[dict[str, Any] | None, str, np.ndarray | None]:
+    """Returns the answer for one picture as JSON and as HTML, and what the network saw of it."""
+    if path is None:
+        return None, INVITATION, None
+    try:
+        (result,) = predictor.classify([Path(path)], [Path(path).name])
+        seen = None if isinstance(result, Failure) else predictor.seen(Path(path))
+    except Exception:
+        logging.exception("%s: prediction failed", path)
+        result, seen = Failure(Path(path).name, UNEXPECTED), None
+    answer = as_objects(result, {"name": predictor.name, "sha256": predictor.sha256})[0]
+    return answer, verdict_of(result), seen
+
+
+def verdict_of(prediction: Prediction | Failure) -> str:
+    """Returns the verdict as HTML: class, confidence, what it looks like, and what to beware of."""
+    if isinstance(prediction, Failure):
+        sentence = f"{escape(prediction.input)} {escape(prediction.error)}."
+        return f'<div class="verdict failed" role="alert"><p>{sentence}</p></div>'
+    notes = "".join(f'<p class="note">{note}</p>' for note in _notes(prediction))
+    return (
+        '<div class="verdict" role="status">'
+        f"<h2>{readable(prediction.label)}</h2>"
+        f'<p class="confidence">{percent(prediction.confidence)} confident</p>'
+        f"<p>{MORPHOLOGY[prediction.label]}.</p>{notes}</div>"
+    )
+
+
+def _notes(prediction: Prediction) -> list[str]:
+    notes = []
+    if prediction.confidence < LOW_CONFIDENCE:
+        second = readable(prediction.top(2)[1][0])
+        notes.append(
+            f"Low confidence: the network is not sure. It may be {second}, or no class it knows."
+        )
+    if "unknown" in prediction.geometry:
+        notes.append(
+            "Not a layout of Gravity Spy that we know: the picture was used whole. If it has axes "
+            "or a title, crop them away."
+        )
+    return notes
+
+
+def bars_of(answer: Mapping[str, Any] | None, count: int | float) -> str:
+    """Returns the most likely classes of an answer as HTML, with a bar each."""
+    if not answer or "probabilities" not in answer:
+        return ""
+    ranked = sorted(answer["probabilities"].items(), key=lambda pair: -float(pair[1]))
+    rows = "".join(
+        f'<li><span class="name">{escape(readable(name))}</span>'
+        f'<span class="bar" aria-hidden="true"><i style="width:{float(p):.1%}"></i></span>'
+        f'<span class="value">{percent(float(p))}</span></li>'
+        for name, p in ranked[: int(count)]
+    )
+    return f'<ol class="bars" aria-label="Most likely classes">{rows}</ol>'
+
+
+def percent(probability: float) -> str:
+    """Returns a probability as people read it; no rounding makes it certain or impossible."""
+    if probability > 0.9995:
+        return "&gt;99.9%"
+    return "&lt;0.1%" if probability < 0.0005 else f"{probability:.1%}"
+
+
+def escape(text: str) -> str:
+    """Returns text made harmless in HTML, and in Gradio's templates (`${…}`, `{{…}}`) too."""
+    return html.escape(text).replace("{", "&#123;").replace("$", "&#36;")

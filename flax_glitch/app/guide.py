@@ -1,0 +1,75 @@
+"""The Guide tab: the 22 classes in a picture and a line each, and the model that judges them."""
+
+import base64
+import io
+from collections.abc import Mapping
+
+import gradio as gr
+from PIL import Image
+
+from flax_glitch.arrays import Picture
+from flax_glitch.classes import MORPHOLOGY, readable
+from flax_glitch.inference.predictor import Predictor
+
+THUMBNAIL = (110, 92)
+"""Width and height of a picture of the guide, pixels."""
+
+
+def add(predictor: Predictor, pictures: Mapping[str, Picture]) -> None:
+    """Adds the parts of the tab to the page that is being built.
+
+    Args:
+        predictor: the model.
+        pictures: drawn pictures of some classes, shown beside them.
+    """
+    gr.Markdown(
+        "## The 22 classes of Gravity Spy\nTime runs to the right, frequency upwards; the "
+        "brighter, the more energy. These pictures are drawn by this project to show the shape: "
+        "real glitches vary far more."
+    )
+    gr.HTML(classes_of(pictures), label="The 22 classes")
+    with gr.Accordion("The model", open=True):
+        gr.Markdown(f"**{predictor.name}** · sha256 `{predictor.sha256[:12]}`")
+        gr.Markdown(_one_level_down(predictor.card))
+
+
+def classes_of(pictures: Mapping[str, Picture]) -> str:
+    """Returns the classes as HTML: picture, name and morphology."""
+    cards = "".join(
+        f"<li>{_picture_of(name, pictures)}<div><h3>{readable(name)}</h3><p>{line}.</p></div></li>"
+        for name, line in MORPHOLOGY.items()
+    )
+    return f'<ul class="guide">{cards}</ul>'
+
+
+def _picture_of(name: str, pictures: Mapping[str, Picture]) -> str:
+    if name not in pictures:
+        return ""
+    width, height = THUMBNAIL
+    return (
+        f'<img src="{_inline(pictures[name])}" alt="Drawn example of {readable(name)}" '
+        f'width="{width}" height="{height}">'
+    )
+
+
+def trained_on(card: str) -> str:
+    """Returns what a model card says that the model was trained on, in one line."""
+    lines = [line.strip() for line in card.splitlines()]
+    warning = [line.replace("**", "") for line in lines if line.startswith("**Trained on")]
+    data = [line.strip("| ").partition("|")[2].strip() for line in lines if _names_data(line)]
+    return " ".join([f"Training data: {text}." for text in data] + warning) or "See the model card."
+
+
+def _names_data(line: str) -> bool:
+    return line.replace(" ", "").startswith("|Data|")
+
+
+def _one_level_down(card: str) -> str:
+    return "\n".join(f"##{line}" if line.startswith("#") else line for line in card.splitlines())
+
+
+def _inline(picture: Picture) -> str:
+    file = io.BytesIO()
+    small = Image.fromarray(picture).resize(THUMBNAIL, Image.Resampling.BILINEAR)
+    small.save(file, "WEBP", quality=80)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,287 @@
+"""The app in a real browser: what people do with it, and what it never does."""
+
+import base64
+import csv
+import json
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from nearest_pattern import NearestPattern
+from PIL import Image
+from playwright.sync_api import Error, expect, sync_playwright
+
+from flax_glitch.app import main
+from flax_glitch.simulate.patterns import draw_pattern
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        except Error as error:
+            pytest.skip(f"no Chromium here (make browser gets one): {str(error).splitlines()[0]}")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return NearestPattern()
+
+
+@pytest.fixture(scope="module")
+def address(predictor, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
+        page = main.build(predictor)
+        yield main.launch(page)
+        page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def requested():
+    """Every address that any page asked for."""
+    return []
+
+
+@contextmanager
+def opened(chromium, address, requested, viewport):
+    context = chromium.new_context(
+        viewport=viewport, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = context.new_page()
+    page.on("request", lambda request: requested.append(request.url))
+    refused = []
+    page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
+    page.goto(address)
+    expect(page.get_by_text("click an example.")).to_be_visible()
+    yield page
+    context.close()
+    assert not [text for text in refused if "Content Security Policy" in text]
+
+
+@pytest.fixture
+def page(chromium, address, requested):
+    with opened(chromium, address, requested, DESKTOP) as page:
+        yield page
+
+
+@pytest.fixture
+def phone(chromium, address, requested):
+    with opened(chromium, address, requested, PHONE) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Good and bad files by what they are."""
+    folder = tmp_path_factory.mktemp("pictures")
+    names = {
+        "whistle": "H1_abc_spectrogram_1.0.png",
+        "koi fish": "L1_xyz_spectrogram_0.5.png",
+        "koi fish, longer": "L1_xyz_spectrogram_1.0.png",
+        "text": "text.png",
+        "empty": "empty.png",
+        "large": "large.png",
+    }
+    paths = {kind: folder / name for kind, name in names.items()}
+    Image.fromarray(draw_pattern("Whistle", 1.0)).save(paths["whistle"])
+    Image.fromarray(draw_pattern("Koi_Fish", 0.5)).save(paths["koi fish"])
+    Image.fromarray(draw_pattern("Koi_Fish", 1.0)).save(paths["koi fish, longer"])
+    paths["text"].write_text("no picture")
+    paths["empty"].write_bytes(b"")
+    paths["large"].write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(10 * 1024 * 1024))
+    return {kind: str(path) for kind, path in paths.items()}
+
+
+def upload(page, *paths):
+    inputs = page.locator("[role=tabpanel]:visible input[type=file]").first
+    inputs.set_input_files(list(paths))
+
+
+def verdict(page):
+    return page.locator(".verdict")
+
+
+def test_an_uploaded_picture_gets_its_class(page, pictures):
+    expect(page).to_have_title("flax_glitch")
+    assert page.locator("html").get_attribute("lang") == "en"
+    upload(page, pictures["whistle"])
+    expect(verdict(page).get_by_role("heading")).to_have_text("Whistle")
+    expect(verdict(page)).to_contain_text("A steep V or W")
+    expect(page.locator(".bars li")).to_have_count(5)
+    expect(page.locator(".seen img")).to_be_visible()
+
+
+def test_a_dropped_picture_gets_its_class(page, pictures):
+    content = base64.b64encode(Path(pictures["whistle"]).read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """async content => {
+            const reply = await fetch(`data:image/png;base64,${content}`);
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([await reply.blob()], "a.png", {type: "image/png"}));
+            return transfer;
+        }""",
+        content,
+    )
+    page.get_by_label("Drop an image file here").dispatch_event("drop", {"dataTransfer": transfer})
+    expect(verdict(page).get_by_role("heading")).to_have_text("Whistle")
+
+
+def test_a_pasted_picture_gets_its_class(page, pictures):
+    content = base64.b64encode(Path(pictures["whistle"]).read_bytes()).decode()
+    page.evaluate(
+        """async content => {
+            const reply = await fetch(`data:image/png;base64,${content}`);
+            const item = new ClipboardItem({"image/png": await reply.blob()});
+            await navigator.clipboard.write([item]);
+        }""",
+        content,
+    )
+    page.get_by_label("Paste from clipboard").click()
+    expect(verdict(page).get_by_role("heading")).to_have_text("Whistle")
+
+
+def test_a_click_on_an_example_classifies_it_and_clearing_starts_anew(page):
+    page.get_by_alt_text("Koi Fish").click()
+    expect(verdict(page).get_by_role("heading")).to_have_text("Koi Fish")
+    page.get_by_label("Remove Image").click()
+    expect(verdict(page)).to_contain_text("click an example")
+    expect(page.locator(".bars li")).to_have_count(0)
+
+
+def test_the_slider_shows_more_classes_without_predicting_again(page, predictor, monkeypatch):
+    page.get_by_alt_text("Blip", exact=True).click()
+    expect(page.locator(".bars li")).to_have_count(5)
+    monkeypatch.setattr(predictor, "forward", lambda views: pytest.fail("predicted again"))
+    page.get_by_label("range slider for Classes shown").fill("22")
+    expect(page.locator(".bars li")).to_have_count(22)
+    expect(page.locator(".bars .name").first).to_have_text("Blip")
+
+
+@pytest.mark.parametrize(("kind", "said"), [("text", "is not a PNG"), ("empty", "is empty")])
+def test_a_bad_picture_gets_one_friendly_sentence(page, pictures, kind, said):
+    upload(page, pictures[kind])
+    expect(verdict(page)).to_contain_text(f"{kind}.png {said}")
+    expect(verdict(page)).to_have_attribute("role", "alert")
+    for word in ("Traceback", "Error", "/"):
+        assert word not in verdict(page).inner_text()
+
+
+def test_a_file_that_is_too_large_is_refused_in_a_sentence(page, pictures):
+    upload(page, pictures["large"])
+    expect(page.get_by_text("exceed the maximum allowed size of 10")).to_be_visible()
+
+
+def test_a_batch_of_good_and_bad_files_gives_table_gallery_csv_and_json(page, pictures, tmp_path):
+    page.get_by_role("tab", name="Batch").click()
+    upload(page, *(path for kind, path in pictures.items() if kind != "large"))
+    expect(page.get_by_label("Remove this file")).to_have_count(5)
+    page.get_by_role("button", name="Classify all").click()
+    expect(page.get_by_text("3 pictures of 2 glitches; 2 failed")).to_be_visible()
+    rows = page.locator(".results .virtual-row")
+    expect(rows).to_have_count(5)
+    expect(rows.nth(0)).to_contain_text("Failed: it is")
+    expect(rows.nth(1)).to_contain_text("Failed: it is")
+    expect(page.locator(".results img")).to_have_count(3)
+    expect(page.locator(".results .caption-label").first).to_contain_text("Whistle")
+    found = {kind: download(page, kind, tmp_path) for kind in ("CSV", "JSON")}
+    classes = {row["input"]: row["class"] for row in csv.DictReader(found["CSV"].splitlines())}
+    assert classes == {
+        "text.png": "",
+        "empty.png": "",
+        "H1_abc_spectrogram_1.0.png": "Whistle",
+        "L1_xyz_spectrogram_0.5.png": "Koi_Fish",
+        "L1_xyz_spectrogram_1.0.png": "Koi_Fish",
+    }
+    assert {row["input"] for row in json.loads(found["JSON"])} == set(classes)
+
+
+def download(page, kind, folder):
+    with page.expect_download() as started:
+        page.get_by_role("button", name=f"Download {kind}").or_(
+            page.get_by_role("link", name=f"Download {kind}")
+        ).first.click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path.read_text()
+
+
+def test_an_empty_batch_is_answered_in_a_sentence(page):
+    page.get_by_role("tab", name="Batch").click()
+    page.get_by_role("button", name="Classify all").click()
+    expect(page.get_by_text("Choose some pictures first.")).to_be_visible()
+
+
+def test_the_guide_shows_the_classes_and_the_model(page):
+    page.get_by_role("tab", name="Guide").click()
+    expect(page.locator(".guide li")).to_have_count(22)
+    expect(page.get_by_text("0123456789ab", exact=True)).to_be_visible()
+    expect(page.get_by_text("not on detector data").first).to_be_visible()
+
+
+def test_every_picture_is_described_and_every_input_labelled(page):
+    page.get_by_alt_text("Blip", exact=True).click()
+    expect(page.locator(".bars li")).to_have_count(5)
+    for tab in ("Classify", "Batch", "Guide"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.locator("h1:visible").count() == 1
+        for image in page.locator("img:visible").all():
+            assert image.get_attribute("alt")
+        for field in page.locator("input:visible").all():
+            assert field.get_attribute("aria-label")
+
+
+def test_the_keyboard_reaches_tabs_upload_examples_and_slider(page):
+    reached = []
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        reached.append(
+            page.evaluate("(document.activeElement.ariaLabel || document.activeElement.innerText)")
+        )
+    text = "\n".join(reached)
+    for name in ("Classify", "Drop an image file", "Thumbnail 1 of 8", "slider", "JSON"):
+        assert name in text
+
+
+def test_on_a_phone_nothing_sticks_out_sideways(phone, pictures):
+    upload(phone, pictures["whistle"])
+    expect(verdict(phone).get_by_role("heading")).to_have_text("Whistle")
+    expect(phone.locator(".seen img")).to_be_visible()
+    assert phone.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    for image in phone.locator("img:visible").all():
+        box = image.bounding_box()
+        assert box["x"] + box["width"] <= PHONE["width"]
+    phone.get_by_role("tab", name="Batch").click()
+    upload(phone, pictures["koi fish"], pictures["text"])
+    expect(phone.get_by_label("Remove this file")).to_have_count(2)
+    phone.get_by_role("button", name="Classify all").click()
+    expect(phone.locator(".results .virtual-row")).to_have_count(2)
+    assert phone.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    phone.get_by_role("tab", name="Guide").click()
+    assert phone.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_no_page_ever_asked_anybody_but_the_app(page, address, requested):
+    """Runs last: it judges all that the pages of this file asked for."""
+    asked = [url for url in requested if not url.startswith(("data:", "blob:"))]
+    assert len(asked) > 30
+    assert [url for url in asked if not url.startswith(address)] == []
