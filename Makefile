@@ -1,4 +1,4 @@
-# make demo | train | test | test-all | lint | lock: each works as the first command on a fresh clone.
+# make demo | install | train | test | test-all | lint | lock: each works as the first command on a fresh clone.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import ensurepip, ssl, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	>/dev/null 2>&1 && echo $$p && break; done)
@@ -6,12 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo train test test-all lint lock browser clean
+.PHONY: demo install train test test-all lint lock browser clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY) ## train a quick model on drawn patterns if there is none, then open the app on it
 	@ls checkpoints/*/model.json >/dev/null 2>&1 || $(BIN)/python train_flax.py
 	$(BIN)/python app_gradio.py
+
+install: $(READY) ## the virtual environment with the locked packages
 
 train: $(READY) ## train_flax.py, with ARGS="--source … --epochs …"
 	$(BIN)/python train_flax.py $(ARGS)

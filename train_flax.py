@@ -19,8 +19,8 @@ from typing import Annotated, Literal
 import tyro
 
 from flax_glitch.checkpoint import RUNS
-from flax_glitch.cli import cache_compiled, one_line_errors
-from flax_glitch.config import CACHE, PRESETS, Config
+from flax_glitch.cli import one_line_errors
+from flax_glitch.config import CACHE, PRESETS, Config, keep_compiled
 from flax_glitch.data.tfds_builder import PATTERNS
 from flax_glitch.training.run import Interrupted
 from flax_glitch.training.start import read_settings, train
@@ -77,7 +77,7 @@ def newest_run(runs: Path) -> str:
 def main() -> None:
     """Trains and says what to do next."""
     arguments = parse()
-    cache_compiled(arguments.cache)
+    keep_compiled(arguments.cache)
     folder = arguments.out / arguments.run
     print(f"Run {folder}")
     try:

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TextIO
 
-import jax
 import numpy as np
 import tyro
 from tqdm import tqdm
 
 from flax_glitch.checkpoint import find_checkpoint, release
-from flax_glitch.config import CACHE
+from flax_glitch.config import CACHE, keep_compiled
 from flax_glitch.data.layouts import SPLITS, pictures_below
 from flax_glitch.data.tfds_builder import PATTERNS, Prepared, prepare
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
@@ -58,12 +57,6 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(f"error: {error.filename or ''}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def cache_compiled(cache: Path = CACHE) -> None:
-    """Keeps JAX's compiled functions on disk, so that the next start is quick."""
-    jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def classify(
@@ -193,7 +186,7 @@ def release_run(
 
 def open_predictor(checkpoint: Path | None) -> Predictor:
     """Returns the predictor of a checkpoint, or of the newest one."""
-    cache_compiled()
+    keep_compiled()
     return Predictor.from_checkpoint(find_checkpoint(checkpoint))
 
 

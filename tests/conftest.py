@@ -27,10 +27,10 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
     """A folder for prepared data and compiled functions that the tests share."""
-    from flax_glitch.cli import cache_compiled
+    from flax_glitch.config import keep_compiled
 
     folder = tmp_path_factory.mktemp("cache")
-    cache_compiled(folder)
+    keep_compiled(folder)
     return folder
 
 

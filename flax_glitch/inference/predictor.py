@@ -156,7 +156,7 @@ class Predictor:
                 except PictureError as error:
                     yield Failure(name, str(error).removeprefix(f"{name}: "))
             if glitch:
-                waiting.append(glitch)
+                waiting.append(sorted(glitch, key=lambda view: view.duration or 0.0))
             if sum(map(len, waiting)) >= SIZES[-1]:
                 yield from self._predict(waiting)
                 waiting = []

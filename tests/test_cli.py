@@ -1,0 +1,112 @@
+"""The commands as people type them."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from flax_glitch.classes import CLASSES
+from flax_glitch.cli import main
+
+
+def run(*arguments):
+    """Runs a command in this process; returns its exit code, 0 if it just ends."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+@pytest.fixture
+def chirps(drawn, tmp_path):
+    """A folder of two drawn glitches, four windows each."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for path in sorted((drawn / "Chirp").iterdir())[:8]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_classify_prints_an_object_a_picture_and_a_verdict_a_glitch(trained, chirps, capsys):
+    assert run("classify", chirps, "--checkpoint", trained, "--format", "json") == 0
+    items = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(item["input"] for item in items) == sorted(map(str, chirps.iterdir()))
+    verdicts = {}
+    for item in items:
+        assert item["views"] == ["0.5", "1.0", "2.0", "4.0"]
+        verdicts.setdefault(item["gravityspy_id"], set()).add((item["class"], item["confidence"]))
+    assert len(verdicts) == 2
+    assert all(len(verdict) == 1 for verdict in verdicts.values())
+
+
+def test_bad_pictures_are_named_and_the_others_answered_all_the_same(trained, chirps, capsys):
+    (chirps / "empty.png").touch()
+    code = run("classify", chirps, "no such file.png", "--checkpoint", trained, "--format", "json")
+    assert code == "error: 2 of 10 inputs failed"  # sys.exit prints it and ends with 1
+    items = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {item["input"] for item in items if "error" in item} == {
+        str(chirps / "empty.png"),
+        "no such file.png",
+    }
+    assert sum("class" in item for item in items) == 8
+
+
+def test_classify_writes_a_csv(trained, chirps, tmp_path, capsys):
+    out = tmp_path / "verdicts.csv"
+    assert run("classify", chirps, "--checkpoint", trained, "--format", "csv", "--out", out) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8
+    assert {row["class"] for row in rows} <= set(CLASSES)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_table_has_a_line_a_glitch(trained, chirps, capsys):
+    assert run("classify", chirps, "--checkpoint", trained) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["classify"], "no input"),
+        (["classify", "x.png", "--checkpoint", "nowhere"], "nowhere: no checkpoint"),
+        (["evaluate", "--source", "nowhere"], "nowhere: no such file or folder"),
+        (["prepare", "--source", "nowhere"], "nowhere: no such file or folder"),
+        (["release", "nowhere", "--out", "out"], "nowhere: no checkpoint"),
+    ],
+)
+def test_failures_are_one_line(arguments, message, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "evaluate":
+        arguments = [*arguments, "--checkpoint", trained]
+    code = run(*arguments)
+    assert str(code).startswith("error: ") and message in code and "\n" not in code
+
+
+def test_evaluate_writes_its_report_and_tells_what_was_trained_on(
+    trained, drawn, tmp_path, cache, capsys
+):
+    out = tmp_path / "report"
+    arguments = ["--source", drawn, "--checkpoint", trained, "--out", out, "--cache", cache]
+    assert run("evaluate", *arguments, "--split", "all") == 0
+    said = capsys.readouterr()
+    assert "of these 60 glitches were trained on" in said.err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["per_image"]["n"] == 240 and metrics["per_glitch"]["n"] == 60
+    assert run("evaluate", *arguments) == 0
+    assert "were trained on" not in capsys.readouterr().err
+
+
+def test_wrong_arguments_end_with_2_and_success_with_0(trained, chirps):
+    def code(*arguments):
+        command = [sys.executable, "-m", "flax_glitch", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, timeout=120, env=os.environ).returncode
+
+    assert code("classify", "--no-such-option") == 2
+    assert code("classify", "--help") == 0

@@ -1,0 +1,91 @@
+"""Verdicts as JSON, CSV and text."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from flax_glitch.classes import CLASSES
+from flax_glitch.inference.output import render
+from flax_glitch.inference.predictor import Failure, Prediction
+
+MODEL = {"name": "made", "sha256": "abc"}
+
+
+def probabilities(label, value):
+    row = np.full(22, (1 - value) / 21)
+    row[CLASSES.index(label)] = value
+    return row
+
+
+VERDICT = Prediction(
+    inputs=("a_0.5.png", "a_2.0.png"),
+    gravityspy_id="a",
+    ifo="H1",
+    durations=(0.5, 2.0),
+    geometry=("kaggle", "kaggle"),
+    per_view=np.stack([probabilities("Blip", 0.9), probabilities("Tomte", 0.6)]),
+    probabilities=probabilities("Blip", 0.8),
+)
+WHOLE = Prediction(
+    inputs=("photo, big.png",),
+    gravityspy_id=None,
+    ifo=None,
+    durations=(None,),
+    geometry=("unknown",),
+    per_view=probabilities("Helix", 0.3)[None],
+    probabilities=probabilities("Helix", 0.3),
+)
+RESULTS = [VERDICT, Failure("bad.png", "is empty"), WHOLE]
+
+
+def rendered(form, results=RESULTS, **more):
+    return "".join(render(results, form, MODEL, **more))
+
+
+def test_json_has_one_object_a_picture_and_all_of_a_glitch_carry_its_verdict():
+    first, second, failed, whole = map(json.loads, rendered("json").splitlines())
+    assert [first["input"], second["input"]] == ["a_0.5.png", "a_2.0.png"]
+    assert [first["view"], second["view"]] == ["0.5", "2.0"]
+    for item in (first, second):
+        assert (item["gravityspy_id"], item["ifo"], item["views"]) == ("a", "H1", ["0.5", "2.0"])
+        assert (item["class"], item["confidence"]) == ("Blip", pytest.approx(0.8))
+        assert item["per_view"]["2.0"] == {"class": "Tomte", "confidence": pytest.approx(0.6)}
+        assert sum(item["probabilities"].values()) == pytest.approx(1)
+        assert item["model"] == MODEL
+    assert failed == {"input": "bad.png", "error": "is empty"}
+    assert (whole["gravityspy_id"], whole["views"]) == (None, ["unknown"])
+
+
+def test_csv_reads_back_with_one_row_a_picture():
+    rows = list(csv.DictReader(io.StringIO(rendered("csv"))))
+    assert [row["input"] for row in rows] == [
+        "a_0.5.png",
+        "a_2.0.png",
+        "bad.png",
+        "photo, big.png",
+    ]
+    assert [row["class"] for row in rows] == ["Blip", "Blip", "", "Helix"]
+    assert [row["view_class"] for row in rows] == ["Blip", "Tomte", "", "Helix"]
+    assert rows[2]["error"] == "is empty"
+    assert float(rows[1]["p(Blip)"]) == pytest.approx(0.8)
+
+
+def test_the_table_has_a_row_a_glitch_and_the_failures_at_its_end():
+    header, blip, helix, failed = rendered("table", top_k=2).splitlines()
+    assert header.split() == ["glitch", "windows", "class", "confidence", "next"]
+    assert blip.split()[:5] == ["a", "0.5", "2.0", "Blip", "0.800"]
+    assert helix.startswith("photo, big.png")
+    assert failed == "failed: bad.png: is empty"
+
+
+def test_json_and_csv_come_as_the_verdicts_do():
+    def endless():
+        while True:
+            yield VERDICT
+
+    for form in ("json", "csv"):
+        pieces = render(endless(), form, MODEL)
+        assert "a_0.5.png" in next(pieces) + next(pieces)

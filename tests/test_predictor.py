@@ -1,0 +1,111 @@
+"""The predictor: the same answer by every road, and one verdict a glitch."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flax_glitch import Predictor
+from flax_glitch.checkpoint import CheckpointError
+from flax_glitch.classes import CLASSES
+from flax_glitch.data.pictures import PictureError, load_picture
+from flax_glitch.inference.predictor import Failure
+
+CLOSE = 1e-4
+"""As near as float32 sums in another order come."""
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return Predictor.from_checkpoint(trained)
+
+
+@pytest.fixture(scope="module")
+def windows(drawn):
+    """The four windows of one drawn glitch."""
+    first = min((drawn / "Chirp").iterdir()).name.split("_spectrogram_")[0]
+    return sorted((drawn / "Chirp").glob(f"{first}_*"))
+
+
+def test_file_name_bytes_array_and_loaded_picture_give_the_same_probabilities(predictor, windows):
+    path = windows[0]
+    array = np.asarray(Image.open(path).convert("RGB"))
+    roads = [path, str(path), path.read_bytes(), array, load_picture(path)]
+    first, *others = [predictor.predict(road).probabilities for road in roads]
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_the_verdict_is_the_class_of_the_highest_of_probabilities_that_sum_to_one(
+    predictor, windows
+):
+    prediction = predictor.predict(windows[0])
+    assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert prediction.label == CLASSES[prediction.probabilities.argmax()]
+    assert prediction.confidence == prediction.probabilities.max()
+    names, values = zip(*prediction.top(22), strict=True)
+    assert set(names) == set(CLASSES)
+    assert list(values) == sorted(values, reverse=True)
+
+
+def test_windows_of_a_glitch_are_fused_by_their_mean_log_probability(predictor, windows):
+    alone = np.stack([predictor.predict(path).probabilities for path in windows])
+    mean = np.exp(np.log(alone).mean(axis=0))
+    together = predictor.predict(windows)
+    np.testing.assert_allclose(together.probabilities, mean / mean.sum(), atol=CLOSE)
+    np.testing.assert_allclose(together.per_view, alone, atol=CLOSE)
+    assert together.durations == (0.5, 1.0, 2.0, 4.0)
+
+
+def test_a_picture_alone_predicts_as_it_does_among_many(predictor, drawn):
+    paths = sorted(drawn.rglob("*_spectrogram_1.0.png"))[:21]
+    for result, path in zip(predictor.classify(paths), paths, strict=True):
+        assert result.inputs == (str(path),)
+        alone = predictor.predict(path)
+        np.testing.assert_allclose(result.probabilities, alone.probabilities, atol=CLOSE)
+
+
+def test_many_files_give_a_verdict_a_glitch_and_a_failure_a_bad_picture(
+    predictor, windows, tmp_path
+):
+    bad = tmp_path / "H1_bad_spectrogram_1.0.png"
+    bad.write_text("not a picture")
+    *failures, verdict = sorted(
+        predictor.classify([windows[3], bad, *windows[:2], tmp_path / "none.png"]),
+        key=lambda result: not isinstance(result, Failure),
+    )
+    assert {failure.input for failure in failures} == {str(bad), str(tmp_path / "none.png")}
+    for failure in failures:
+        assert "\n" not in failure.error and failure.input not in failure.error
+    assert verdict.durations == (0.5, 1.0, 4.0)
+    assert f"{verdict.ifo}_{verdict.gravityspy_id}_" in windows[0].name
+
+
+def test_the_names_of_uploads_decide_what_belongs_together(predictor, windows):
+    names = ["H1_a_spectrogram_0.5.png", "L1_a_spectrogram_0.5.png", "H1_a_spectrogram_1.0.png"]
+    results = list(predictor.classify(windows[:3], names))
+    assert [result.inputs for result in results] == [(names[0], names[2]), (names[1],)]
+
+
+def test_unknown_sizes_are_used_whole_and_say_so(predictor, windows):
+    whole = np.asarray(Image.open(windows[0]).convert("RGB"))[10:300, 20:400]
+    assert predictor.predict(whole).geometry == ("unknown",)
+    assert predictor.predict(windows[0]).geometry == ("kaggle",)
+
+
+def test_the_picture_seen_is_the_spectrogram_area_at_the_networks_size(predictor, windows):
+    seen = predictor.seen(windows[0])
+    assert seen.shape == (32, 32, 3)
+    area = np.asarray(Image.open(windows[0]).convert("RGB"))[1:, 1:]
+    np.testing.assert_allclose(seen.mean((0, 1)), area.mean((0, 1)), atol=1)
+
+
+def test_no_picture_or_a_bad_one_is_a_clear_error(predictor, tmp_path):
+    with pytest.raises(PictureError, match="no picture given"):
+        predictor.predict([])
+    with pytest.raises(PictureError, match=r"none\.png: can't be read"):
+        predictor.predict(tmp_path / "none.png")
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no model\.json"):
+        Predictor.from_checkpoint(tmp_path)
