@@ -127,8 +127,10 @@ PRESETS = MappingProxyType(
         "quick": Config(
             preprocessing=Preprocessing(size=64),
             model=ModelConfig(weights="none", dropout=0.2, batch_norm_momentum=0.9),
-            optimiser=OptimiserConfig(learning_rate=1e-3, min_learning_rate=1e-4),
-            training=TrainingConfig(epochs=12),
+            optimiser=OptimiserConfig(
+                learning_rate=1e-3, plateau_patience=2, min_learning_rate=1e-4
+            ),
+            training=TrainingConfig(epochs=10),
         ),
     }
 )

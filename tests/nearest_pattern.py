@@ -16,23 +16,13 @@ from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.inference.predictor import Predictor
 from flax_glitch.simulate.patterns import PATTERNS, draw_pattern
 
-CARD = """# nearest-pattern
-
-A test.
-
-**Trained on simple drawn patterns, not on detector data**: good to try.
-
-| | |
-|---|---|
-| Data | patterns layout, glitches: 10 train; split by glitch |
-"""
-
 
 class NearestPattern(Predictor):
     """Loads, names and groups pictures as the real one does; only the network is replaced."""
 
     def __init__(self):
-        self.name, self.sha256, self.card = "nearest-pattern", "0123456789abcdef" * 4, CARD
+        self.name, self.sha256, self.card = "nearest-pattern", "0123456789abcdef" * 4, "A test."
+        self.trained_on = "Trained on 10 simple drawn patterns."
         self.preprocessing = Preprocessing(size=32)
         blank = np.full((len(DURATIONS), 32, 32, 3), 255, np.uint8)
         self.templates = np.stack(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from gradio_client import Client, handle_file
-from nearest_pattern import CARD, NearestPattern
+from nearest_pattern import NearestPattern
 from PIL import Image
 
 from flax_glitch.app import batch, classify, guide, main, protect
@@ -208,13 +208,6 @@ def test_the_guide_shows_every_class_and_describes_its_pictures():
         assert line in text
     assert text.count("<img") == 1
     assert 'alt="Drawn example of Blip"' in text
-
-
-def test_the_footer_says_what_the_model_was_trained_on():
-    said = guide.trained_on(CARD)
-    assert "10 train" in said
-    assert "Trained on simple drawn patterns, not on detector data" in said
-    assert guide.trained_on("") == "See the model card."
 
 
 def test_old_files_are_swept_then_the_oldest_beyond_the_limit(tmp_path):

@@ -14,7 +14,6 @@ from flax_glitch.data.pictures import PictureError
 from flax_glitch.data.sources import (
     PictureRef,
     SourceError,
-    group_by_glitch,
     open_source,
     parse_name,
     read_picture,
@@ -341,24 +340,6 @@ def test_a_picture_is_read_from_its_file(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     np.testing.assert_array_equal(read_picture(PictureRef(tmp_path / "picture.png")).pixels, pixels)
-
-
-def test_pictures_of_one_glitch_are_grouped_whatever_their_folders(tmp_path):
-    names = [
-        "b/H1_aaa_spectrogram_4.0.png",
-        "other.png",
-        "a/H1_aaa_spectrogram_0.5.png",
-        "a/L1_aaa_spectrogram_0.5.png",
-        "a/other.png",
-    ]
-    groups = group_by_glitch([tmp_path / name for name in names])
-    assert [(group.id, group.ifo, [view[0] for view in group.views]) for group in groups] == [
-        ("aaa", "H1", [0.5, 4.0]),
-        (None, None, [None]),
-        ("aaa", "L1", [0.5]),
-        (None, None, [None]),
-    ]
-    assert groups[0].views[0][1] == tmp_path / names[2]
 
 
 def test_the_real_pictures_are_found_as_their_manifest_lists_them(shared_data):

@@ -52,18 +52,6 @@ def _picture_of(name: str, pictures: Mapping[str, Picture]) -> str:
     )
 
 
-def trained_on(card: str) -> str:
-    """Returns what a model card says that the model was trained on, in one line."""
-    lines = [line.strip() for line in card.splitlines()]
-    warning = [line.replace("**", "") for line in lines if line.startswith("**Trained on")]
-    data = [line.strip("| ").partition("|")[2].strip() for line in lines if _names_data(line)]
-    return " ".join([f"Training data: {text}." for text in data] + warning) or "See the model card."
-
-
-def _names_data(line: str) -> bool:
-    return line.replace(" ", "").startswith("|Data|")
-
-
 def _one_level_down(card: str) -> str:
     return "\n".join(f"##{line}" if line.startswith("#") else line for line in card.splitlines())
 

@@ -98,8 +98,7 @@ def build(predictor: Predictor) -> gr.Blocks:
         with gr.Tab("Guide"):
             guide.add(predictor, drawn)
         gr.Markdown(
-            f"Model **{predictor.name}** ({predictor.sha256[:12]}). "
-            f"{guide.trained_on(predictor.card)}",
+            f"Model **{predictor.name}** ({predictor.sha256[:12]}). {predictor.trained_on}",
             elem_classes="footer",
         )
     page.queue(max_size=64, default_concurrency_limit=1, api_open=False)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import h5py
@@ -27,12 +27,10 @@ from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture
 __all__ = [
     "Glitch",
     "Layout",
-    "PictureGroup",
     "PictureRef",
     "Source",
     "SourceError",
     "SplitName",
-    "group_by_glitch",
     "open_source",
     "parse_name",
     "read_picture",
@@ -65,15 +63,6 @@ class Source:
     def glitches(self) -> tuple[Glitch, ...]:
         """The glitches of all splits."""
         return tuple(glitch for split in SPLITS for glitch in self.splits[split])
-
-
-@dataclasses.dataclass(frozen=True)
-class PictureGroup:
-    """Pictures of one glitch without a label; id and detector are None if the name hides them."""
-
-    id: str | None
-    ifo: str | None
-    views: tuple[tuple[float | None, Path], ...]
 
 
 def open_source(path: Path, seed: int = 0) -> Source:
@@ -124,22 +113,6 @@ def read_picture(ref: PictureRef) -> LoadedPicture:
     except (OSError, KeyError, ValueError) as error:
         raise PictureError(f"{ref.name}: can't be read from the HDF5 file ({error})") from error
     return load_picture(pixels, ref.name)
-
-
-def group_by_glitch(paths: Sequence[Path]) -> list[PictureGroup]:
-    """Returns the pictures gathered by detector and id of their names, in order of appearance."""
-    groups: dict[tuple[str | None, str], list[tuple[float | None, Path]]] = {}
-    for path in paths:
-        ifo, id, duration = parse_name(path.name) or (None, str(path), None)
-        groups.setdefault((ifo, id), []).append((duration, path))
-    return [
-        PictureGroup(None if ifo is None else id, ifo, tuple(sorted(views, key=_window)))
-        for (ifo, id), views in groups.items()
-    ]
-
-
-def _window(view: tuple[float | None, Path]) -> float:
-    return view[0] or 0.0
 
 
 Group = tuple[Glitch, SplitName | None]

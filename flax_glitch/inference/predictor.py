@@ -92,6 +92,7 @@ class Predictor:
         sha256: hash of its arrays.
         preprocessing: how pictures become its input.
         card: its model card, Markdown.
+        trained_on: what it was trained on, in a sentence.
         folder: where it was loaded from.
     """
 
@@ -100,7 +101,7 @@ class Predictor:
         model, description = load_model(self.folder)
         self.name, self.sha256 = description.name, description.sha256
         self.preprocessing = description.preprocessing
-        self.provenance = description.provenance
+        self.trained_on: str = description.provenance.get("trained_on", "See the model card.")
         self.card = read_card(self.folder)
         graphdef, state = nnx.split(inference_mode(model))
         preprocessing = self.preprocessing

@@ -1,26 +1,39 @@
 """The model card: what a trained model is, in words and a few numbers."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import Config
+from flax_glitch.data.tfds_builder import PATTERNS
 
-DRAWN = (
-    "**Trained on simple drawn patterns, not on detector data**: good to try the tool, "
-    "no good for real glitches."
-)
+
+def trained_on(config: Config, glitches: Mapping[str, int]) -> str:
+    """Returns in a sentence or two what a model was trained on.
+
+    Args:
+        config: settings of its run.
+        glitches: number of glitches in each split.
+    """
+    if config.data.source == PATTERNS:
+        return (
+            f"Trained on {glitches['train']} simple drawn patterns, not on detector data: "
+            "good to try the tool, no good for real glitches."
+        )
+    name = Path(config.data.source).name
+    return f"Trained on {glitches['train']} glitches of {name}, split by glitch."
 
 
 def model_card(name: str, config: Config, provenance: Mapping[str, Any]) -> str:
     """Returns the model card in Markdown; SHA256 stands for the hash of the arrays."""
     data, best = provenance["data"], provenance["best"]
     counts = ", ".join(f"{n} {split}" for split, n in data["glitches"].items())
-    drawn = f"\n{DRAWN}\n" if data["layout"] == "patterns" else ""
     return f"""# {name}
 
 A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO glitches apart.
-{drawn}
+**{provenance["trained_on"]}**
+
 | | |
 |---|---|
 | Data | {data["layout"]} layout, glitches: {counts}; split by glitch |

@@ -23,6 +23,7 @@ from flax_glitch.config import CACHE, Config
 from flax_glitch.data.tfds_builder import Prepared, prepare
 from flax_glitch.models.classifier import build
 from flax_glitch.models.pretrained import load_weights
+from flax_glitch.training.card import trained_on
 from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import (
     TrainState,
@@ -172,6 +173,7 @@ def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
             "absent": [name for n, name in enumerate(CLASSES) if n not in present],
             "unreadable": len(prepared.unreadable),
         },
+        "trained_on": trained_on(config, glitches),
         "versions": {name: version(name) for name in VERSIONS},
         "device": jax.devices()[0].device_kind,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
