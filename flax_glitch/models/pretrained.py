@@ -1,0 +1,233 @@
+"""Keras' official ImageNet weights: downloaded, checked and loaded strictly.
+
+The files are HDF5 in Keras' older layout: the attribute `layer_names` of the file names groups, and
+each group's attribute `weight_names` names arrays. They are read by h5py, as arrays alone.
+"""
+
+import hashlib
+import http
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import h5py
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from tqdm import tqdm
+
+from flax_glitch.config import CACHE
+from flax_glitch.models.classifier import Backbone, Classifier
+
+BASE = "https://storage.googleapis.com/tensorflow/keras-applications/"
+"""Where Keras keeps its weight files."""
+
+OFFICIAL = MappingProxyType(
+    {
+        "resnet50": (
+            "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "4d473c1dd8becc155b73f8504c6f6626",
+        )
+    }
+)
+"""Each model's file below the base, and the file's MD5 (source: Keras' own code)."""
+
+TIMEOUT = 30.0
+"""Seconds without an answer after which a download is given up."""
+
+NAMED_FAULTS = 12
+"""An error names this many faults of a kind, and counts the rest."""
+
+NORM_NAMES = MappingProxyType(
+    {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
+)
+"""Keras' names of a batch normalisation's arrays; other layers' names are the same in Flax."""
+
+
+class WeightsError(ValueError):
+    """Weights that can't be had or don't fit; one line that names the file and the cure."""
+
+
+def load_weights(classifier: Classifier, weights: str, cache: Path = CACHE) -> None:
+    """Gives the classifier's backbone the weights that the settings ask for.
+
+    Args:
+        classifier: changed in place.
+        weights: imagenet, none (leaves the random weights), or a local .h5 file.
+        cache: folder of downloads.
+
+    Raises:
+        WeightsError: if the weights can't be had or don't fit; the classifier is then unchanged.
+    """
+    if weights == "none":
+        return
+    official = weights == "imagenet"
+    path = imagenet_file(classifier.backbone.name, cache) if official else Path(weights)
+    load_keras_weights(classifier.backbone, path)
+
+
+def load_keras_weights(backbone: Backbone, path: Path) -> None:
+    """Replaces all arrays of the backbone by those of a Keras file, which has to fit exactly.
+
+    Args:
+        backbone: changed in place.
+        path: a file in the layout of Keras' official weights.
+
+    Raises:
+        WeightsError: naming every array that is missing, extra, misshapen or not finite.
+    """
+    variables = dict(nnx.to_flat_state(nnx.state(backbone)))
+    places = {_keras_name(backbone, place): place for place in variables}
+    shapes = {name: variables[place].shape for name, place in places.items()}
+    arrays = read_keras_weights(path, shapes)
+    loaded = {places[name]: jnp.asarray(array) for name, array in arrays.items()}
+    nnx.update(backbone, nnx.from_flat_state(loaded))
+
+
+def read_keras_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Returns the arrays of a Keras weight file in float32, by names such as conv1_conv/kernel.
+
+    Args:
+        path: the file.
+        shapes: the names and shapes of all arrays that it should hold.
+
+    Raises:
+        WeightsError: naming every array that is missing, extra, misshapen or not finite.
+    """
+    try:
+        with h5py.File(path) as file:
+            datasets = _datasets(file, path)
+            _refuse(path, _misfits(datasets, shapes))
+            arrays = {name: np.asarray(datasets[name], np.float32) for name in shapes}
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file; check the path") from None
+    except (OSError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(f"{path}: can't be read as an HDF5 weights file ({error})") from None
+    infinite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    _refuse(path, {"not finite": infinite})
+    return arrays
+
+
+def imagenet_file(name: str, cache: Path = CACHE, *, base: str = BASE) -> Path:
+    """Returns Keras' official ImageNet weights of a model, downloaded if they aren't here yet.
+
+    Keras' own copy in ~/.keras/models is used where it is the right one. A broken download is
+    kept beside its goal, and goes on where it stopped.
+
+    Args:
+        name: the model.
+        cache: folder of downloads.
+        base: address of Keras' files, with a slash at its end.
+
+    Raises:
+        WeightsError: if the file can't be had; it says what to do.
+    """
+    address, md5 = OFFICIAL[name]
+    goal = cache / "weights" / Path(address).name
+    for path in (goal, Path.home() / ".keras" / "models" / goal.name):
+        if path.is_file() and _md5(path) == md5:
+            return path
+    part = goal.with_suffix(".part")
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        _download(base + address, part)
+        if (found := _md5(part)) != md5:
+            part.unlink()
+            raise OSError(f"its MD5 is {found} and should be {md5}")
+        return part.replace(goal)
+    except (OSError, http.client.HTTPException) as error:
+        raise WeightsError(
+            f"{goal.name}: the download failed ({error}). Try again, or get {base}{address} in "
+            f"another way and give it with --weights FILE, or start from scratch: --weights none"
+        ) from None
+
+
+def _keras_name(backbone: Backbone, place: tuple[Any, ...]) -> str:
+    layer = backbone.layer_name(place[:-1])
+    array = NORM_NAMES[place[-1]] if layer.endswith("_bn") else place[-1]
+    return f"{layer}/{array}"
+
+
+def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
+    if "layer_names" not in file.attrs:
+        raise WeightsError(f"{path}: not a weights file in the layout of Keras' official .h5 files")
+    layers = _texts(file.attrs["layer_names"])
+    if "res2a_branch2a" in layers:
+        raise WeightsError(
+            f"{path}: an older training of ResNet50 under the same file name (it has a layer "
+            f"res2a_branch2a); the right file has the MD5 {OFFICIAL['resnet50'][1]}"
+        )
+    return {
+        f"{layer}/{name.split('/')[-1].removesuffix(':0')}": file[layer][name]
+        for layer in layers
+        for name in _texts(file[layer].attrs["weight_names"])
+    }
+
+
+def _texts(names: Iterable[bytes | str]) -> list[str]:
+    # Keras wrote bytes of fixed length; h5py gives strings for those of variable length.
+    return [name.decode() if isinstance(name, bytes) else name for name in names]
+
+
+def _misfits(
+    datasets: Mapping[str, h5py.Dataset], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, list[str]]:
+    misshapen = [
+        f"{name} {datasets[name].shape} instead of {shapes[name]}"
+        for name in shapes
+        if name in datasets and datasets[name].shape != shapes[name]
+    ]
+    return {
+        "missing": [name for name in shapes if name not in datasets],
+        "extra": [name for name in datasets if name not in shapes],
+        "misshapen": misshapen,
+    }
+
+
+def _refuse(path: Path, faults: Mapping[str, Sequence[str]]) -> None:
+    found = [f"{kind}: {_listed(names)}" for kind, names in faults.items() if names]
+    if found:
+        raise WeightsError(f"{path}: these weights don't fit the model; {'; '.join(found)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - NAMED_FAULTS
+    return ", ".join(names[:NAMED_FAULTS]) + (f" … and {rest} more" if rest > 0 else "")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _download(url: str, part: Path) -> None:
+    """Fetches what `part` doesn't hold yet."""
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    try:
+        answer = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT
+        )
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # nothing is left to fetch; the MD5 tells whether that is right
+        raise
+    with answer:
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            done = 0
+        total = done + int(answer.headers["Content-Length"] or 0)
+        _write(answer, part, done, total)
+    if part.stat().st_size < total:
+        raise OSError(f"it broke off after {part.stat().st_size:,} of {total:,} bytes")
+
+
+def _write(answer: http.client.HTTPResponse, part: Path, done: int, total: int) -> None:
+    bar = tqdm(desc=part.stem, initial=done, total=total, unit="B", unit_scale=True)
+    with bar, part.open("ab" if done else "wb") as file:
+        while chunk := answer.read(1 << 20):
+            file.write(chunk)
+            bar.update(len(chunk))

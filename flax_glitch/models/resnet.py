@@ -1,0 +1,118 @@
+"""ResNet50 as in Keras: the first version, with its stride in a block's first 1x1 convolution.
+
+He et al. 2015 (arXiv:1512.03385). Layers are named as in `keras.applications.ResNet50`.
+"""
+
+from types import MappingProxyType
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from flax_glitch.models.layers import Conv, batch_norm
+
+STAGES = MappingProxyType(
+    {"conv2": (64, 3, 1), "conv3": (128, 4, 2), "conv4": (256, 6, 2), "conv5": (512, 3, 2)}
+)
+"""Each stage's width, number of blocks, and stride of its first block."""
+
+BLOCKS = tuple(
+    f"{stage}_block{number}"
+    for stage, (_, blocks, _) in STAGES.items()
+    for number in range(1, blocks + 1)
+)
+"""The blocks' names, in the order of the forward pass."""
+
+EPSILON = 1.001e-5
+"""Added to variances; Keras' number for its ResNets."""
+
+EXPANSION = 4
+"""A block's output has this many times the channels of its middle."""
+
+
+class Block(nnx.Module):
+    """Three convolutions beside a shortcut, which is itself convolved where the shape changes."""
+
+    def __init__(
+        self,
+        in_features: int,
+        width: int,
+        *,
+        stride: int,
+        dtype: DTypeLike,
+        momentum: float,
+        rngs: nnx.Rngs,
+    ) -> None:
+        out_features = EXPANSION * width
+        norm = {"momentum": momentum, "epsilon": EPSILON}
+        self.projects = in_features != out_features
+        if self.projects:
+            self.conv_0 = Conv(in_features, out_features, 1, stride=stride, dtype=dtype, rngs=rngs)
+            self.bn_0 = batch_norm(out_features, **norm, rngs=rngs)
+        self.conv_1 = Conv(in_features, width, 1, stride=stride, dtype=dtype, rngs=rngs)
+        self.bn_1 = batch_norm(width, **norm, rngs=rngs)
+        self.conv_2 = Conv(width, width, 3, padding=1, dtype=dtype, rngs=rngs)
+        self.bn_2 = batch_norm(width, **norm, rngs=rngs)
+        self.conv_3 = Conv(width, out_features, 1, dtype=dtype, rngs=rngs)
+        self.bn_3 = batch_norm(out_features, **norm, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j d"]:
+        """Returns the block's maps, in the type of its input."""
+        y = nnx.relu(self.bn_1(self.conv_1(x)))
+        y = nnx.relu(self.bn_2(self.conv_2(y)))
+        y = self.bn_3(self.conv_3(y))
+        shortcut = self.bn_0(self.conv_0(x)) if self.projects else x
+        return nnx.relu(shortcut + y).astype(x.dtype)
+
+
+class ResNet50(nnx.Module):
+    """Pictures to feature maps, 32 times smaller and 2048 deep."""
+
+    name: ClassVar[str] = "resnet50"
+    features: ClassVar[int] = 2048
+    fine_tuned: ClassVar[str] = "conv5"
+    """Where the layers that are trained on top of given weights begin their names."""
+
+    def __init__(
+        self, *, dtype: DTypeLike = jnp.float32, momentum: float = 0.99, rngs: nnx.Rngs
+    ) -> None:
+        self.dtype = dtype
+        self.conv1_conv = Conv(3, 64, 7, stride=2, padding=3, dtype=dtype, rngs=rngs)
+        self.conv1_bn = batch_norm(64, momentum=momentum, epsilon=EPSILON, rngs=rngs)
+        features = 64
+        for name in BLOCKS:
+            stage, number = name.split("_block")
+            width, _, stride = STAGES[stage]
+            block = Block(
+                features,
+                width,
+                stride=stride if number == "1" else 1,
+                dtype=dtype,
+                momentum=momentum,
+                rngs=rngs,
+            )
+            setattr(self, name, block)
+            features = EXPANSION * width
+
+    def __call__(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j 2048"]:
+        """Returns the feature maps of standardised pictures."""
+        x = self.stem(pictures)
+        for name in BLOCKS:
+            x = getattr(self, name)(x)
+        return x
+
+    def stem(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j 64"]:
+        """Returns what the first block takes in."""
+        x = nnx.relu(self.conv1_bn(self.conv1_conv(pictures))).astype(self.dtype)
+        # Keras pads with zeros here; after a ReLU their maximum is that of no padding at all.
+        return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+    @staticmethod
+    def layer_name(path: tuple[str, ...]) -> str:
+        """Returns Keras' name of a layer: that of conv2_block1/conv_0 is conv2_block1_0_conv."""
+        if len(path) == 1:
+            return path[0]
+        kind, number = path[1].split("_")
+        return f"{path[0]}_{number}_{kind}"
