@@ -102,9 +102,9 @@ def test_a_run_killed_twice_and_resumed_ends_bit_identical(trained, small, cache
     process = run_script(folder, small, cache, "--save-every", "0")
     wait_for_step(process, folder, 2)
     process.kill()
-    process.wait()
-    process = run_script(folder, small, cache, "--save-every", "0", "--resume")
-    wait_for_step(process, folder, steps_an_epoch + 2)
+    process.communicate()
+    process = run_script(folder, small, cache, "--resume")
+    wait_for_step(process, folder, steps_an_epoch)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[0]
     assert process.returncode == 130
