@@ -163,6 +163,8 @@ def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
             tqdm.write(describe_epoch(record))
             if stop.is_set():
                 raise Interrupted
+    if _stalled(run.config, progress):
+        tqdm.write(f"Stopped early: no lower loss since epoch {progress.best_epoch}, the best")
     return described
 
 
