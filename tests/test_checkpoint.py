@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ ARRAYS = {
     "layer.kernel": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4),
     "layer.mean": np.float32(3.1415927),
 }
+STATE = {"weights": {"a": jnp.arange(3.0)}, "step": jnp.int32(7)}
 DESCRIPTION = Description("made", ModelConfig(), Preprocessing(), {"data": "none"})
 
 
@@ -138,6 +140,20 @@ def test_a_folder_that_cant_be_written_gets_one_clear_line(tmp_path):
         save_model(tmp_path / "file", ARRAYS, DESCRIPTION, "")
 
 
+def test_a_full_disk_is_told_before_anything_is_written(folder, monkeypatch):
+    states = RunStates(folder)
+    states.save(1, STATE, {})
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10))
+    with pytest.raises(CheckpointError, match="only 0 MB free on the disk: make room"):
+        states.save(2, STATE, {})
+    with pytest.raises(CheckpointError, match="make room"):
+        save_model(folder, {**ARRAYS, "more": np.zeros(9)}, DESCRIPTION, "")
+    assert states.newest == 1
+    states.close()
+    assert load(folder).keys() == ARRAYS.keys()
+
+
 def test_the_newest_checkpoint_is_found(tmp_path):
     with pytest.raises(CheckpointError, match=r"train one with `python train_flax.py`"):
         find_checkpoint(None, tmp_path)
@@ -146,9 +162,6 @@ def test_the_newest_checkpoint_is_found(tmp_path):
         os.utime(tmp_path / name / "model.json", (1000 - age, 1000 - age))
     assert find_checkpoint(None, tmp_path) == tmp_path / "newest"
     assert find_checkpoint(tmp_path / "named", tmp_path) == tmp_path / "named"
-
-
-STATE = {"weights": {"a": jnp.arange(3.0)}, "step": jnp.int32(7)}
 
 
 def test_a_run_state_comes_back_with_its_progress(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,21 @@ def check_fit(place: Any, found: Arrays, expected: Arrays) -> None:
         raise CheckpointError(
             f"{place}: doesn't fit the model ({len(missing)} arrays missing, {len(extra)} extra, "
             f"{len(misshapen)} misshapen): {'; '.join(faults[:NAMED_FAULTS])}{more}"
+        )
+
+
+def check_room(folder: Path, arrays: Arrays) -> None:
+    """Checks that there is room on the disk to write arrays: orbax is no friend of full disks.
+
+    Raises:
+        CheckpointError: if there isn't.
+    """
+    needed = sum(array.nbytes for array in arrays.values())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CheckpointError(
+            f"{folder}: {needed / 1e6:.0f} MB to write, but only {free / 1e6:.0f} MB free on the "
+            "disk: make room and go on with --resume; what was saved before is whole"
         )
 
 

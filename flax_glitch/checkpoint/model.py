@@ -18,6 +18,7 @@ from flax_glitch.checkpoint.arrays import (
     Arrays,
     CheckpointError,
     check_fit,
+    check_room,
     flatten,
     hash_folder,
     reason,
@@ -73,10 +74,14 @@ def save_model(
     """
     stored = {name: np.asarray(array).astype(precision) for name, array in arrays.items()}
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_room(folder, stored)
         sha256 = _write_arrays(folder, stored)
         described = dataclasses.replace(description, arrays=f"arrays-{sha256[:12]}", sha256=sha256)
         _write_text(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, sha256))
         _write_text(folder / "model.json", json.dumps(dataclasses.asdict(described), indent=2))
+    except CheckpointError:
+        raise
     except Exception as error:  # orbax raises whatever its storage does
         raise CheckpointError(f"{folder}: the model can't be written: {reason(error)}") from error
     for old in (*folder.glob("arrays-*"), *folder.glob("writing-*")):
@@ -208,7 +213,6 @@ def _fill(model: Classifier, arrays: Arrays) -> None:
 
 
 def _write_arrays(folder: Path, arrays: Arrays) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.absolute(), prefix="writing-") as work:
         new = Path(work) / "arrays"
         with ocp.PyTreeCheckpointer() as checkpointer:

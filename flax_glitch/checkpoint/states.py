@@ -6,7 +6,14 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-from flax_glitch.checkpoint.arrays import CheckpointError, check_fit, flatten, reason, unflatten
+from flax_glitch.checkpoint.arrays import (
+    CheckpointError,
+    check_fit,
+    check_room,
+    flatten,
+    reason,
+    unflatten,
+)
 
 
 class RunStates:
@@ -42,17 +49,18 @@ class RunStates:
         """
         if step == self.newest:
             return
+        arrays = flatten(state)
+        check_room(self._folder, arrays)
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    arrays=ocp.args.PyTreeSave(flatten(state)), progress=ocp.args.JsonSave(progress)
+                    arrays=ocp.args.PyTreeSave(arrays), progress=ocp.args.JsonSave(progress)
                 ),
             )
         except Exception as error:  # orbax raises whatever its storage does
             raise CheckpointError(
-                f"{self._folder}: step {step} can't be written: {reason(error)}; make room and "
-                f"--resume from step {self.newest}"
+                f"{self._folder}: step {step} can't be written: {reason(error)}"
             ) from error
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]]:
