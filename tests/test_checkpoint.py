@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,12 @@ def test_float32_arrays_come_back_bit_for_bit(folder):
     assert loaded.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(loaded[name], array)
+
+
+def test_a_folder_may_be_named_relative_to_where_one_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(Path("run"), ARRAYS, DESCRIPTION, "")
+    assert load(Path("run"))["layer.mean"] == ARRAYS["layer.mean"]
 
 
 def test_bfloat16_arrays_come_back_rounded_in_float32(tmp_path):

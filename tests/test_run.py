@@ -13,8 +13,9 @@ import pytest
 
 from flax_glitch.checkpoint import CheckpointError, arrays_of, load_model, read_description
 from flax_glitch.config import OptimiserConfig
+from flax_glitch.data.tfds_builder import prepare
 from flax_glitch.training.run import Progress, next_rate
-from flax_glitch.training.start import claim_folder, train
+from flax_glitch.training.start import check_folder, train, write_settings
 
 SCRIPT = Path(__file__).parents[1] / "train_flax.py"
 
@@ -88,23 +89,28 @@ def saved_step(folder):
     return max(steps, default=0)
 
 
-def wait_for_step(process, folder, step):
+def wait_for(process, condition):
     deadline = time.monotonic() + 300
-    while saved_step(folder) < step:
+    while not condition():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_a_run_killed_twice_and_resumed_ends_bit_identical(trained, small, cache, tmp_path):
+def test_a_run_killed_thrice_and_resumed_ends_bit_identical(trained, small, cache, tmp_path):
     folder = tmp_path / "killed"
     steps_an_epoch = history(trained)[0]["step"]
-    process = run_script(folder, small, cache, "--save-every", "0")
-    wait_for_step(process, folder, 2)
+    process = run_script(folder, small, cache)
+    wait_for(process, (folder / "config.json").exists)
+    process.kill()
+    process.communicate()
+    assert saved_step(folder) == 0
+    process = run_script(folder, small, cache, "--save-every", "0", "--resume")
+    wait_for(process, lambda: saved_step(folder) >= 2)
     process.kill()
     process.communicate()
     process = run_script(folder, small, cache, "--resume")
-    wait_for_step(process, folder, steps_an_epoch)
+    wait_for(process, lambda: saved_step(folder) >= steps_an_epoch)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[0]
     assert process.returncode == 130
@@ -125,16 +131,39 @@ def test_a_run_that_is_over_says_so_and_keeps_its_model(trained, small, cache):
 
 
 def test_a_resumed_run_keeps_its_settings_but_may_be_longer(trained, small, tmp_path):
-    claim_folder(tmp_path / "run", small, resume=False)
     longer = dataclasses.replace(small, training=dataclasses.replace(small.training, epochs=9))
-    claim_folder(tmp_path / "run", longer, resume=True)
+    check_folder(trained, longer, resume=True)
     other = dataclasses.replace(small, data=dataclasses.replace(small.data, batch_size=8))
     with pytest.raises(CheckpointError, match=r"data.batch_size \(was 16, now 8\)"):
-        claim_folder(tmp_path / "run", other, resume=True)
+        check_folder(trained, other, resume=True)
     with pytest.raises(CheckpointError, match="a run is there"):
-        claim_folder(tmp_path / "run", small, resume=False)
+        check_folder(trained, small, resume=False)
     with pytest.raises(CheckpointError, match="no run to resume"):
-        claim_folder(tmp_path / "none", small, resume=True)
+        check_folder(tmp_path, small, resume=True)
+
+
+def test_a_run_is_not_resumed_on_other_glitches(trained, small, cache, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "splits.csv").write_text(
+        (trained / "splits.csv").read_text().replace("train", "test", 1)
+    )
+    prepared = prepare(small.data.source, 32, cache=cache)
+    with pytest.raises(CheckpointError, match="holds other glitches than when the run began"):
+        write_settings(folder, small, prepared)
+
+
+def test_a_folder_that_cant_be_written_is_told_at_once(small, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CheckpointError, match="can't be written"):
+        check_folder(tmp_path / "file" / "run", small, resume=False)
+
+
+def test_weights_that_cant_be_had_leave_no_run_behind(small, cache, tmp_path):
+    lacking = dataclasses.replace(small.model, weights=str(tmp_path / "none.h5"))
+    with pytest.raises(ValueError, match=r"none\.h5"):
+        train(dataclasses.replace(small, model=lacking), tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_the_network_learns_a_few_pictures_by_heart(trained):

@@ -185,7 +185,7 @@ def load_arrays(folder: Path, description: Description, expected: Arrays) -> dic
     Raises:
         CheckpointError: naming every array that is missing, extra or misshapen, or the damage.
     """
-    path = folder / Path(description.arrays).name
+    path = folder.absolute() / Path(description.arrays).name  # orbax wants it absolute
     if not description.arrays or not path.is_dir():
         raise CheckpointError(f"{folder}: its arrays are missing ({path.name}): copy it again")
     if hash_folder(path) != description.sha256:

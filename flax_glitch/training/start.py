@@ -1,7 +1,7 @@
 """How a run begins: its folder, its data, and the four ways to its first weights."""
 
-import csv
 import dataclasses
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -57,7 +57,7 @@ def train(
         Interrupted: after SIGINT or SIGTERM, once the state is saved.
         FloatingPointError: if the loss is no longer finite.
     """
-    claim_folder(folder, config, resume)
+    check_folder(folder, config, resume)
     prepared = prepare(
         config.data.source, config.preprocessing.size, seed=config.data.split_seed, cache=cache
     )
@@ -65,32 +65,55 @@ def train(
         raise ValueError(f"{config.data.source}: no training pictures in it")
     for notice in prepared.notices:
         tqdm.write(f"note: {notice}")
-    write_splits(folder, prepared)
-    graphdef, state = first_state(config, cache, resume)
-    run = make_run(config, folder, prepared, graphdef)
+    states = RunStates(folder)
     try:
-        return run_epochs(run, state, resume)
+        started = states.newest is not None  # else it was killed before its first checkpoint
+        graphdef, state = first_state(config, cache, started)
+        write_settings(folder, config, prepared)
+        return run_epochs(make_run(config, folder, prepared, graphdef, states), state, started)
     finally:
-        run.states.close()
+        states.close()
 
 
-def claim_folder(folder: Path, config: Config, resume: bool) -> None:
-    """Writes the settings into a new run's folder, or checks them against those of a resumed one.
+def check_folder(folder: Path, config: Config, resume: bool) -> None:
+    """Checks that a folder is free for a new run, or holds the run to resume, and can be written.
 
     Raises:
         CheckpointError: if a run is there and not to be resumed, or the reverse, or settings
             differ that a resumed run must keep, or the folder can't be written.
     """
-    path = folder / "config.json"
     if resume:
         _check_same(read_settings(folder), config)
-    elif path.exists():
+    elif (folder / "config.json").exists():
         raise CheckpointError(f"{folder}: a run is there; go on with --resume or take another name")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(config.to_json() + "\n")
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise CheckpointError(f"{folder}: can't be written: {error.strerror}") from None
+
+
+def write_settings(folder: Path, config: Config, prepared: Prepared) -> None:
+    """Writes the settings to `config.json` and which glitch is in which split to `splits.csv`.
+
+    Raises:
+        CheckpointError: if the folder's run had other glitches or another split.
+    """
+    text = "split,ifo,gravityspy_id,label\n" + "".join(
+        dict.fromkeys(
+            f"{name},{entry.ifo},{entry.gravityspy_id},{entry.label}\n"
+            for name, entries in prepared.index.items()
+            for entry in entries
+        )
+    )
+    splits = folder / "splits.csv"
+    if splits.exists() and splits.read_text() != text:
+        raise CheckpointError(
+            f"{folder}: {config.data.source} holds other glitches than when the run began; "
+            "bring them back, or start a new run"
+        )
+    splits.write_text(text)
+    (folder / "config.json").write_text(config.to_json() + "\n")
 
 
 def read_settings(folder: Path) -> Config:
@@ -108,29 +131,16 @@ def read_settings(folder: Path) -> Config:
         raise CheckpointError(f"{path}: not a run's settings: {error}") from None
 
 
-def write_splits(folder: Path, prepared: Prepared) -> None:
-    """Writes which glitch is in which split to `splits.csv`."""
-    rows = {
-        (name, entry.ifo, entry.gravityspy_id, entry.label): None
-        for name, entries in prepared.index.items()
-        for entry in entries
-    }
-    with (folder / "splits.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("split", "ifo", "gravityspy_id", "label"))
-        writer.writerows(rows)
-
-
-def first_state(config: Config, cache: Path, resume: bool) -> tuple[nnx.GraphDef, TrainState]:
+def first_state(config: Config, cache: Path, started: bool) -> tuple[nnx.GraphDef, TrainState]:
     """Returns the structure of the network and its state before the first step.
 
-    The weights are, in this order: to be replaced by a resumed state, a checkpoint of this project
-    (`--weights FOLDER`), ImageNet's (`imagenet` or an `.h5` file), or new ones (`none`).
+    The weights are, in this order: to be replaced by those of a started run, a checkpoint's of this
+    project (`--weights FOLDER`), ImageNet's (`imagenet` or an `.h5` file), or new ones (`none`).
     """
     weights = config.model.weights
     train_all = weights == "none"
     classifier = build(config.model, rngs=nnx.Rngs(config.training.seed))
-    if resume:
+    if started:
         return initial_state(classifier, config, train_all=train_all)
     if (Path(weights) / "model.json").is_file():
         load_into(classifier, Path(weights))
@@ -139,7 +149,9 @@ def first_state(config: Config, cache: Path, resume: bool) -> tuple[nnx.GraphDef
     return initial_state(classifier, config, train_all=train_all)
 
 
-def make_run(config: Config, folder: Path, prepared: Prepared, graphdef: nnx.GraphDef) -> Run:
+def make_run(
+    config: Config, folder: Path, prepared: Prepared, graphdef: nnx.GraphDef, states: RunStates
+) -> Run:
     """Returns the fixed parts of a run."""
     train_split = prepared.split("train")
     weights = class_weights(train_split.labels, config.training.class_weights)
@@ -152,7 +164,7 @@ def make_run(config: Config, folder: Path, prepared: Prepared, graphdef: nnx.Gra
         provenance=provenance(config, prepared),
         train_step=make_train_step(graphdef, config, weights, train_all=train_all),
         forward=make_forward(graphdef, config),
-        states=RunStates(folder),
+        states=states,
     )
 
 

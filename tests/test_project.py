@@ -1,0 +1,44 @@
+"""The project's own files: what is locked is safe and complete, and documents tell the truth."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LOCK = (ROOT / "requirements.lock").read_text()
+LOCKED = dict(re.findall(r"^([a-z0-9._-]+)==([^ \\\\]+)", LOCK, re.MULTILINE))
+
+
+def release(text):
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+
+def test_pillow_is_locked_and_installed_without_the_decoder_bugs_of_version_12():
+    assert release(LOCKED["pillow"]) >= (13, 0)
+    assert release(version("pillow")) >= (13, 0)
+
+
+def test_every_requirement_is_locked_with_hashes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    names = {re.split(r"[<>=\[]", line)[0].lower().replace("_", "-") for line in wanted}
+    assert names - LOCKED.keys() == set()
+    pins = re.split(r"^(?=[a-z0-9._-]+==)", LOCK, flags=re.MULTILINE)[1:]
+    assert [pin.split()[0] for pin in pins if "--hash=sha256:" not in pin] == []
+
+
+def test_tensorflow_is_no_requirement():
+    assert "tensorflow" not in LOCKED
+
+
+def test_the_lock_names_no_host():
+    assert "://" not in LOCK
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_files_that_documents_point_to_exist(name):
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
