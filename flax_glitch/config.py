@@ -5,13 +5,17 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import jax
 import tyro
 
 CACHE = Path.home() / ".cache" / "flax_glitch"
 """Where downloads, prepared data sets and compiled functions are kept."""
+
+
+class UsageError(ValueError):
+    """What a user asked for can't be done, whatever the data: wrong arguments, exit code 2."""
 
 
 def keep_compiled(cache: Path = CACHE) -> None:
@@ -58,7 +62,8 @@ class ModelConfig:
     name: Annotated[Literal["resnet50"], tyro.conf.arg(name="model")] = "resnet50"
     """The architecture."""
     weights: str = "imagenet"
-    """imagenet: Keras' official file; none: from scratch, nothing frozen; or a local .h5 file."""
+    """imagenet: Keras' official file; none: from scratch, nothing frozen; or a local .h5 file, or
+    the folder of a checkpoint to go on from."""
     dropout: float = 0.5
     """Share of units dropped in the head while training."""
     batch_norm_momentum: float = 0.99
@@ -144,14 +149,57 @@ def from_dict(kind: type[Section], values: Mapping[str, Any]) -> Section:
     """Returns the dataclass `kind` with these values, nested sections included.
 
     Raises:
-        ValueError: naming every setting that is missing or unknown.
+        ValueError: naming every setting that is missing or unknown, or one that is no good.
     """
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if wrong := sorted(set(fields) ^ set(values)):
+    kinds = get_type_hints(kind)
+    if wrong := sorted(set(kinds) ^ set(values)):
         raise ValueError(f"{kind.__name__}: settings missing or unknown: {', '.join(wrong)}")
-    return kind(**{name: _value(fields[name].type, value) for name, value in values.items()})
+    return kind(**{name: _value(name, kinds[name], value) for name, value in values.items()})
 
 
-def _value(kind: Any, value: Any) -> Any:
-    is_section = isinstance(kind, type) and dataclasses.is_dataclass(kind)
-    return from_dict(kind, value) if is_section else value
+def check(config: Config) -> None:
+    """Checks that every setting is in its range.
+
+    Raises:
+        UsageError: naming every setting that is not, and its range.
+    """
+    size, data, model = config.preprocessing.size, config.data, config.model
+    optimiser, training = config.optimiser, config.training
+    ranges = {
+        f"size {size} (16 to 1024)": 16 <= size <= 1024,
+        f"batch-size {data.batch_size} (at least 1)": data.batch_size >= 1,
+        f"zoom {data.zoom} (0 to below 1)": 0 <= data.zoom < 1,
+        f"shift {data.shift} (0 to 1)": 0 <= data.shift <= 1,
+        f"dropout {model.dropout} (0 to below 1)": 0 <= model.dropout < 1,
+        f"batch-norm-momentum {model.batch_norm_momentum} (0 to below 1)": (
+            0 <= model.batch_norm_momentum < 1
+        ),
+        f"learning-rate {optimiser.learning_rate} (above 0)": optimiser.learning_rate > 0,
+        f"min-learning-rate {optimiser.min_learning_rate} (at least 0)": (
+            optimiser.min_learning_rate >= 0
+        ),
+        f"plateau-factor {optimiser.plateau_factor} (above 0 to 1)": (
+            0 < optimiser.plateau_factor <= 1
+        ),
+        f"plateau-patience {optimiser.plateau_patience} (at least 1)": (
+            optimiser.plateau_patience >= 1
+        ),
+        f"epochs {training.epochs} (at least 1)": training.epochs >= 1,
+        f"early-stopping-patience {training.early_stopping_patience} (at least 1)": (
+            training.early_stopping_patience >= 1
+        ),
+        f"save-every {training.save_every} (at least 0)": training.save_every >= 0,
+    }
+    if wrong := [setting for setting, right in ranges.items() if not right]:
+        raise UsageError(f"out of range: {', '.join(wrong)}")
+
+
+def _value(name: str, kind: Any, value: Any) -> Any:
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return from_dict(kind, value)
+    allowed = get_args(kind) if get_origin(kind) is Literal else None
+    expected = get_origin(kind) or kind
+    fits = value in allowed if allowed else isinstance(value, expected)
+    if not fits and not (expected is float and isinstance(value, int)):
+        raise ValueError(f"setting {name} can't be {value!r}")
+    return value

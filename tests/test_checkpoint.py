@@ -69,8 +69,14 @@ def test_bfloat16_arrays_come_back_rounded_in_float32(tmp_path):
 
 def test_the_description_and_the_card_tell_the_same_hash(folder):
     described = read_description(folder)
-    assert dataclasses.replace(described, arrays="", sha256="") == DESCRIPTION
+    assert dataclasses.replace(described, arrays="", sha256="", files_sha256="") == DESCRIPTION
     assert read_card(folder).strip() == f"hash {described.sha256}"
+
+
+def test_the_same_arrays_have_the_same_hash_wherever_they_are_written(folder, tmp_path):
+    again = save_model(tmp_path / "again", ARRAYS, DESCRIPTION, "")
+    other = save_model(tmp_path / "b", {**ARRAYS, "layer.mean": np.float32(0)}, DESCRIPTION, "")
+    assert again.sha256 == read_description(folder).sha256 != other.sha256
 
 
 def test_a_second_save_replaces_the_first_and_leaves_nothing_behind(folder):
@@ -129,6 +135,9 @@ def change(folder, **values):
         (lambda folder: (folder / "model.json").write_text("{"), "not a flax_glitch checkpoint"),
         (lambda folder: (folder / "model.json").write_text("[]"), "not a flax_glitch checkpoint"),
         (lambda folder: change(folder, surplus=1), "missing or unknown: surplus"),
+        (lambda folder: change(folder, arrays=3), "setting arrays can't be 3"),
+        (lambda folder: change(folder, provenance=None), "setting provenance can't be None"),
+        (lambda folder: change(folder, format=2), "of format 2, this version reads 1"),
         (lambda folder: change(folder, classes=["Cat"]), "its classes aren't Gravity Spy's 22"),
         (lambda folder: change(folder, arrays="arrays-none"), "its arrays are missing"),
         (lambda folder: change(folder, arrays="../arrays-none"), "its arrays are missing"),
@@ -213,6 +222,8 @@ def test_a_damaged_run_state_gets_one_clear_line(tmp_path):
 
 def test_a_released_model_is_the_runs_rounded_to_bfloat16(trained, tmp_path):
     released = release(trained, tmp_path / "out")
+    with pytest.raises(CheckpointError, match="a model is there"):
+        release(trained, tmp_path / "out")
     before, _ = load_model(trained)
     after, described = load_model(tmp_path / "out")
     assert described == released

@@ -1,8 +1,9 @@
+import dataclasses
 import json
 
 import pytest
 
-from flax_glitch.config import PRESETS, Config
+from flax_glitch.config import PRESETS, Config, UsageError, check
 
 
 @pytest.mark.parametrize("config", PRESETS.values(), ids=list(PRESETS))
@@ -15,6 +16,50 @@ def test_an_unknown_or_missing_setting_is_named():
     values["model"]["depth"] = values["model"].pop("dropout")
     with pytest.raises(ValueError, match=r"ModelConfig.*depth, dropout"):
         Config.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("preprocessing", "size", "64"),
+        ("preprocessing", "normalise", "zscore"),
+        ("model", "name", "alexnet"),
+        ("data", "mirror", 1),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused(section, name, value):
+    values = json.loads(Config().to_json())
+    values[section][name] = value
+    with pytest.raises(ValueError, match=f"setting {name} can't be"):
+        Config.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("preprocessing", "size", 0),
+        ("data", "batch_size", 0),
+        ("data", "zoom", 5.0),
+        ("data", "shift", -0.1),
+        ("model", "dropout", 2.0),
+        ("model", "batch_norm_momentum", 7.0),
+        ("optimiser", "learning_rate", -1.0),
+        ("optimiser", "learning_rate", float("nan")),
+        ("optimiser", "plateau_factor", 0.0),
+        ("training", "epochs", 0),
+        ("training", "early_stopping_patience", 0),
+        ("training", "save_every", -1.0),
+    ],
+)
+def test_settings_out_of_range_are_named(section, name, value):
+    part = dataclasses.replace(getattr(Config(), section), **{name: value})
+    with pytest.raises(UsageError, match=f"out of range: {name.replace('_', '-')} "):
+        check(dataclasses.replace(Config(), **{section: part}))
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=list(PRESETS))
+def test_presets_are_in_range(config):
+    check(config)
 
 
 def test_settings_stay_few():

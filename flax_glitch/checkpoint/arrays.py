@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 NAMED_FAULTS = 6
 """As many faulty arrays are named in an error before the rest is counted."""
@@ -66,8 +67,18 @@ def check_room(folder: Path, arrays: Arrays) -> None:
     if needed > free:
         raise CheckpointError(
             f"{folder}: {needed / 1e6:.0f} MB to write, but only {free / 1e6:.0f} MB free on the "
-            "disk: make room and go on with --resume; what was saved before is whole"
+            "disk: make room (a run goes on with --resume); what was saved before is whole"
         )
+
+
+def hash_arrays(arrays: Arrays) -> str:
+    """Returns the sha256 of arrays: names, types, shapes and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def hash_folder(folder: Path) -> str:

@@ -20,6 +20,7 @@ from flax_glitch.checkpoint.arrays import (
     check_fit,
     check_room,
     flatten,
+    hash_arrays,
     hash_folder,
     reason,
     unflatten,
@@ -55,7 +56,9 @@ class Description:
     arrays: str = ""
     """Folder of the arrays, beside model.json."""
     sha256: str = ""
-    """Hash of that folder (`hash_folder`)."""
+    """Hash of the arrays as stored: the same for the same model, wherever it was written."""
+    files_sha256: str = ""
+    """Hash of the files in that folder, to tell a damaged copy."""
     format: int = FORMAT
     """Version of the folder's layout."""
 
@@ -76,8 +79,11 @@ def save_model(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_room(folder, stored)
-        sha256 = _write_arrays(folder, stored)
-        described = dataclasses.replace(description, arrays=f"arrays-{sha256[:12]}", sha256=sha256)
+        files = _write_arrays(folder, stored)
+        sha256 = hash_arrays(stored)
+        described = dataclasses.replace(
+            description, arrays=f"arrays-{files[:12]}", sha256=sha256, files_sha256=files
+        )
         _write_text(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, sha256))
         _write_text(folder / "model.json", json.dumps(dataclasses.asdict(described), indent=2))
     except CheckpointError:
@@ -110,11 +116,13 @@ def find_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
 def release(
     run: Path, out: Path, precision: Literal["float32", "bfloat16"] = "bfloat16"
 ) -> Description:
-    """Writes the model of a run, without its training state, to a folder of its own.
+    """Writes the model of a run, without its training state, to a new folder.
 
     Raises:
-        CheckpointError: if the run has no model, or the folder can't be written.
+        CheckpointError: if the run has no model, or the folder holds one or can't be written.
     """
+    if any((out / name).exists() for name in ("model.json", "config.json")):
+        raise CheckpointError(f"{out}: a model is there; remove it first, or take another folder")
     model, description = load_model(run)
     card = read_card(run).replace(description.sha256, SHA256_IN_CARD)
     return save_model(out, arrays_of(model), description, card, precision)
@@ -127,6 +135,8 @@ def read_description(folder: Path) -> Description:
         CheckpointError: if the folder is none of ours.
     """
     path = folder / "model.json"
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a checkpoint is a folder, this is a file")
     try:
         values = json.loads(path.read_text())
         values["classes"] = tuple(values["classes"])
@@ -137,6 +147,8 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a flax_glitch checkpoint: {reason(error)}") from None
+    if description.format != FORMAT:
+        raise CheckpointError(f"{path}: of format {description.format}, this version reads {FORMAT}")
     if description.classes != CLASSES:
         raise CheckpointError(f"{path}: its classes aren't Gravity Spy's 22 in index order")
     return description
@@ -188,7 +200,7 @@ def load_arrays(folder: Path, description: Description, expected: Arrays) -> dic
     path = folder.absolute() / Path(description.arrays).name  # orbax wants it absolute
     if not description.arrays or not path.is_dir():
         raise CheckpointError(f"{folder}: its arrays are missing ({path.name}): copy it again")
-    if hash_folder(path) != description.sha256:
+    if hash_folder(path) != description.files_sha256:
         raise CheckpointError(f"{path}: damaged: its sha256 isn't model.json's: copy it again")
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
