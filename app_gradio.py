@@ -14,6 +14,7 @@ from pathlib import Path
 import tyro
 
 from flax_glitch.app import protect
+from flax_glitch.config import UsageError
 
 
 def main(
@@ -22,7 +23,7 @@ def main(
     port: int | None = None,
     share: bool = False,
     auth_file: Path | None = None,
-    browser: bool = True,
+    no_browser: bool = False,
 ) -> int:
     """Opens the classifier of LIGO glitches in your browser.
 
@@ -32,7 +33,7 @@ def main(
         port: port to listen at; none: 7860, or the next that is free.
         share: ask Gradio's service for a public link as well.
         auth_file: file of lines name:password; visitors must give one of them.
-        browser: open the page in the browser, on a desktop.
+        no_browser: don't open the page in the browser by itself.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -42,10 +43,10 @@ def main(
             # Gradio reads the folder's place when it is imported.
             from flax_glitch.app.main import run
 
-            run(checkpoint, host, port, accounts, share, browser)
+            run(checkpoint, host, port, accounts, share, not no_browser)
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return 130
     return 0

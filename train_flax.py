@@ -5,6 +5,7 @@
     python train_flax.py --source gravity-spy/ --weights none --size 96 --epochs 20
     python train_flax.py --run NAME --resume              go on with a run that was stopped
 
+With --source the settings start from the paper preset, without it from quick (shown below).
 A run's folder, checkpoints/NAME, holds its settings, metrics.jsonl, TensorBoard events, learning
 curves and the best epoch's model; `python app_gradio.py --checkpoint checkpoints/NAME` shows it.
 """
@@ -19,8 +20,8 @@ from typing import Annotated, Literal
 import tyro
 
 from flax_glitch.checkpoint import RUNS
-from flax_glitch.cli import one_line_errors
-from flax_glitch.config import CACHE, PRESETS, Config, keep_compiled
+from flax_glitch.cli import one_line_errors, one_line_usage
+from flax_glitch.config import CACHE, PRESETS, Config, UsageError, keep_compiled
 from flax_glitch.data.tfds_builder import PATTERNS
 from flax_glitch.training.run import Interrupted
 from flax_glitch.training.start import read_settings, train
@@ -46,9 +47,9 @@ class Arguments:
 
 def parse() -> Arguments:
     """Returns the arguments, over the defaults of their preset or of the run to resume."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for name, default in (("preset", "auto"), ("source", PATTERNS), ("run", ""), ("out", RUNS)):
-        first.add_argument(f"--{name}", default=default)
+        first.add_argument(f"--{name}", default=default, nargs="?")
     first.add_argument("--resume", action="store_true")
     known, _ = first.parse_known_args()
     if known.resume:
@@ -57,13 +58,18 @@ def parse() -> Arguments:
     else:
         auto = "quick" if known.source == PATTERNS else "paper"
         defaults = PRESETS.get(known.preset, PRESETS[auto])
-        run = f"{Path(known.source).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    return tyro.cli(
-        Arguments,
-        default=Arguments(defaults, run=run),
-        description=__doc__,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+        source = Path(known.source or "").resolve().stem
+        run = f"{source}-{datetime.now():%Y%m%d-%H%M%S}"
+    with one_line_usage():
+        arguments = tyro.cli(
+            Arguments,
+            default=Arguments(defaults, run=run),
+            description=__doc__,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
+    if Path(arguments.run).name != arguments.run or arguments.run in ("", ".."):
+        raise UsageError(f"--run {arguments.run!r}: give a plain name, and its folder with --out")
+    return arguments
 
 
 def newest_run(runs: Path) -> str:

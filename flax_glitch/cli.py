@@ -1,18 +1,22 @@
 """The command line: `flax-glitch classify | evaluate | prepare | release`."""
 
 import csv
+import io
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from functools import partial, wraps
+from itertools import chain, dropwhile, takewhile
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import tyro
 from tqdm import tqdm
 
 from flax_glitch.checkpoint import find_checkpoint, release
-from flax_glitch.config import CACHE, keep_compiled
+from flax_glitch.classes import CLASSES
+from flax_glitch.config import CACHE, UsageError, keep_compiled
 from flax_glitch.data.layouts import SPLITS, pictures_below
 from flax_glitch.data.tfds_builder import PATTERNS, Prepared, prepare
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
@@ -23,38 +27,82 @@ from flax_glitch.inference.predictor import Failure, Prediction, Predictor
 BATCH = 16
 """Pictures that `evaluate` gives the network at once."""
 
+ODD_NAMES = "backslashreplace"
+"""How file names that are no UTF-8 are written."""
+
 Inputs = tyro.conf.Positional[tuple[Path, ...]]
 SplitChoice = Literal["train", "validation", "test", "all"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command that the arguments name."""
+    commands: dict[str, Callable[..., None]] = {
+        "classify": classify,
+        "evaluate": evaluate_checkpoint,
+        "prepare": prepare_source,
+        "release": release_run,
+    }
     with one_line_errors():
-        tyro.extras.subcommand_cli_from_dict(
-            {
-                "classify": classify,
-                "evaluate": evaluate_checkpoint,
-                "prepare": prepare_source,
-                "release": release_run,
-            },
-            prog="flax-glitch",
-            description="Tell LIGO's glitches apart. `flax-glitch COMMAND --help` has examples.",
-            args=arguments,
-        )
+        with one_line_usage():
+            command = tyro.extras.subcommand_cli_from_dict(
+                {name: _later(function) for name, function in commands.items()},
+                prog="flax-glitch",
+                description="Tell LIGO's glitches apart. `flax-glitch COMMAND --help` says more.",
+                args=arguments,
+            )
+        command()
+
+
+def _later(function: Callable[..., Any]) -> Callable[..., partial[None]]:
+    """The function with its arguments, to be called when all of them are parsed."""
+
+    @wraps(function)
+    def with_arguments(*arguments: Any, **named: Any) -> partial[None]:
+        return partial(function, *arguments, **named)
+
+    with_arguments.__annotations__["return"] = partial
+    return with_arguments
+
+
+@contextmanager
+def one_line_usage() -> Iterator[None]:
+    """Turns what tyro says of wrong arguments, in a box, into one line."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        # A title, the fault, a rule, and advice; the terminal decides how borders look.
+        lines = [line.strip("│| ") for line in said.getvalue().splitlines()[1:]]
+        worded = dropwhile(_is_rule, lines)
+        what = takewhile(lambda line: not _is_rule(line), worded)
+        if end.code:
+            sys.stderr.write(f"error: {' '.join(what)} (--help lists the options)\n")
+        raise
+
+
+def _is_rule(line: str) -> bool:
+    return not any(letter.isalnum() for letter in line)
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turns failures that a user can cure into one line on stderr and exit code 1."""
+    """Turns failures that a user can cure into one line on stderr.
+
+    Exit codes: 2 for wrong arguments, 1 for failed work, 130 after Ctrl-C.
+    """
     try:
         yield
+    except UsageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as `head` does
         sys.exit(1)
     except (ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        sys.exit(f"error: {error.filename or ''}: {error.strerror or error}")
+        sys.exit(f"error: {error.filename or 'writing'}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -68,12 +116,9 @@ def classify(
 ) -> None:
     """Classify pictures; those whose names share detector and id are windows of one glitch.
 
-    Exit code 1 if an input failed; the others are answered all the same.
-
-    Examples:
-      flax-glitch classify H1_abc_spectrogram_1.0.png
-
-      flax-glitch classify pictures/ --format csv --out verdicts.csv
+    Exit code 1 if an input failed; the others are answered all the same. For example,
+    `flax-glitch classify H1_abc_spectrogram_1.0.png`, or
+    `flax-glitch classify pictures/ --format csv --out verdicts.csv`.
 
     Args:
         inputs: Picture files (PNG, JPEG, WebP), or folders that are searched for them.
@@ -83,7 +128,9 @@ def classify(
         out: File to write to, instead of the screen.
     """
     if not inputs:
-        raise ValueError("no input: name pictures or folders (see flax-glitch classify --help)")
+        raise UsageError("no input: name pictures or folders (see flax-glitch classify --help)")
+    if not 1 <= top_k <= len(CLASSES):
+        raise UsageError(f"--top-k {top_k}: give 1 to {len(CLASSES)}")
     paths, missing = find_pictures(inputs)
     failures = list(missing)
     predictor = open_predictor(checkpoint)
@@ -98,7 +145,7 @@ def classify(
                 yield result
 
     model = {"name": predictor.name, "sha256": predictor.sha256}
-    with out.open("w") if out else _screen() as file:
+    with out.open("w", encoding="utf-8", errors=ODD_NAMES) if out else _screen() as file:
         for text in render(results(), format, model, top_k):
             file.write(text)
             file.flush()
@@ -111,23 +158,25 @@ def evaluate_checkpoint(
     split: SplitChoice = "test",
     checkpoint: Path | None = None,
     out: Path | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     cache: Path = CACHE,
 ) -> None:
     """Measure a model on labelled pictures: metrics.json, predictions.csv, tables and plots.
 
-    Examples:
-      flax-glitch evaluate --source gravity-spy/ --out report/
+    For example, `flax-glitch evaluate --source gravity-spy/ --out report/`.
 
     Args:
         source: Folder or HDF5 file of Gravity Spy pictures, as for training.
         split: Part of the source; all of it for pictures that were not trained on.
         checkpoint: Folder of the model; the newest in checkpoints/ if not given.
         out: Folder to write to; evaluation/ in the model's folder if not given.
-        seed: Seed of the split by glitch, as in training.
+        seed: Seed of the split by glitch; that of the model's training if not given.
         cache: Folder for prepared data.
     """
-    predictor = open_predictor(checkpoint)
+    predictor = open_predictor(checkpoint, cache)
+    folder = out or predictor.folder / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    seed = predictor.split_seed if seed is None else seed
     prepared = prepare(source, predictor.preprocessing.size, seed=seed, cache=cache)
     _tell(prepared)
     outputs = _outputs(predictor, prepared, split)
@@ -140,7 +189,6 @@ def evaluate_checkpoint(
         "model": {"name": predictor.name, "sha256": predictor.sha256},
         "unreadable": list(prepared.unreadable),
     }
-    folder = out or predictor.folder / "evaluation"
     write_report(folder, outputs, measured, provenance)
     sys.stdout.write(f"{as_text(measured)}\nWritten to {folder}\n")
 
@@ -150,8 +198,7 @@ def prepare_source(
 ) -> None:
     """Write a source once as a TFDS data set at the network's size; training does so by itself.
 
-    Examples:
-      flax-glitch prepare --source gravity-spy/ --size 224
+    For example, `flax-glitch prepare --source gravity-spy/ --size 224`.
 
     Args:
         source: Folder or HDF5 file of Gravity Spy pictures, or "patterns".
@@ -172,8 +219,7 @@ def release_run(
 ) -> None:
     """Copy a run's model, without its training state, to a folder to hand on.
 
-    Examples:
-      flax-glitch release checkpoints/my-run --out checkpoints/default
+    For example, `flax-glitch release checkpoints/my-run --out checkpoints/default`.
 
     Args:
         run: Folder of the run.
@@ -184,26 +230,27 @@ def release_run(
     sys.stdout.write(f"{out}: {description.name}, sha256 {description.sha256}\n")
 
 
-def open_predictor(checkpoint: Path | None) -> Predictor:
+def open_predictor(checkpoint: Path | None, cache: Path = CACHE) -> Predictor:
     """Returns the predictor of a checkpoint, or of the newest one."""
-    keep_compiled()
+    keep_compiled(cache)
     return Predictor.from_checkpoint(find_checkpoint(checkpoint))
 
 
 def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
     """Returns the pictures that inputs name, folders searched, and the inputs that name none."""
-    paths: list[Path] = []
-    missing = []
-    for entry in inputs:
-        found = sorted(pictures_below(entry)) if entry.is_dir() else [entry]
-        paths += [path for path in found if path not in paths]
-        if not found:
-            missing.append(Failure(str(entry), "no pictures in this folder"))
-    return paths, missing
+    found = {path: sorted(pictures_below(path)) if path.is_dir() else [path] for path in inputs}
+    missing = [
+        Failure(str(path), "no pictures in this folder")
+        for path, inside in found.items()
+        if not inside
+    ]
+    return list(dict.fromkeys(chain.from_iterable(found.values()))), missing
 
 
 @contextmanager
 def _screen() -> Iterator[TextIO]:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=ODD_NAMES)
     yield sys.stdout
 
 

@@ -21,7 +21,11 @@ class NearestPattern(Predictor):
     """Loads, names and groups pictures as the real one does; only the network is replaced."""
 
     def __init__(self):
-        self.name, self.sha256, self.card = "nearest-pattern", "0123456789abcdef" * 4, "A card: not on detector data."
+        self.name, self.sha256, self.card = (
+            "nearest-pattern",
+            "0123456789abcdef" * 4,
+            "A card: not on detector data.",
+        )
         self.trained_on = "Trained on 10 simple drawn patterns."
         self.preprocessing = Preprocessing(size=32)
         blank = np.full((len(DURATIONS), 32, 32, 3), 255, np.uint8)

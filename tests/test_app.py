@@ -325,6 +325,20 @@ def test_an_upload_is_read_but_no_other_path_on_the_servers_disk(address, whistl
         assert "event: complete" not in reply
 
 
+@pytest.mark.parametrize("name", ["classify", "batch"])
+def test_an_address_in_the_place_of_a_file_is_not_fetched(address, name, monkeypatch):
+    asked, resolve = [], socket.getaddrinfo
+
+    def recorded(host, *more, **named):
+        asked.append(host)
+        return resolve(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", recorded)
+    reply = called(address, name, "http://example.org/x.png")
+    assert "Addresses are not fetched" in reply
+    assert asked and "example.org" not in asked
+
+
 @pytest.mark.parametrize(
     "path", ["file=/etc/passwd", "file=http://example.org/", "proxy=http://example.org/"]
 )

@@ -74,7 +74,6 @@ def test_the_table_has_a_line_a_glitch(trained, chirps, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["classify"], "no input"),
         (["classify", "x.png", "--checkpoint", "nowhere"], "nowhere: no checkpoint"),
         (["evaluate", "--source", "nowhere"], "nowhere: no such file or folder"),
         (["prepare", "--source", "nowhere"], "nowhere: no such file or folder"),
@@ -101,6 +100,46 @@ def test_evaluate_writes_its_report_and_tells_what_was_trained_on(
     assert metrics["per_image"]["n"] == 240 and metrics["per_glitch"]["n"] == 60
     assert run("evaluate", *arguments) == 0
     assert "were trained on" not in capsys.readouterr().err
+
+
+def test_evaluate_takes_the_split_of_the_models_training(
+    trained, drawn, tmp_path, cache, monkeypatch
+):
+    other = tmp_path / "other"
+    shutil.copytree(trained, other, ignore=shutil.ignore_patterns("training"))
+    text = (other / "model.json").read_text()
+    (other / "model.json").write_text(text.replace('"split_seed": 0', '"split_seed": 7'))
+    seeds = []
+
+    def prepared(source, size, *, seed, cache):
+        seeds.append(seed)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("flax_glitch.cli.prepare", prepared)
+    arguments = ["--source", drawn, "--checkpoint", other, "--out", tmp_path, "--cache", cache]
+    run("evaluate", *arguments)
+    run("evaluate", *arguments, "--seed", "3")
+    assert seeds == [7, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["classify"], "no input: name pictures or folders"),
+        (["classify", "x.png", "--top-k", "0"], "--top-k 0: give 1 to 22"),
+        (["classify", "--bogus"], "--bogus"),
+        (["classify", "x.png", "--format", "xml"], "xml"),
+        (["evaluate"], "--source"),
+        (["release", "run"], "--out"),
+        (["bogus"], "bogus"),
+        ([], "classify"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_end_with_2(arguments, message, capsys):
+    assert run(*arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and message in said
+    assert said.count("\n") == 1
 
 
 def test_wrong_arguments_end_with_2_and_success_with_0(trained, chirps):

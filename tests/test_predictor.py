@@ -80,6 +80,18 @@ def test_many_files_give_a_verdict_a_glitch_and_a_failure_a_bad_picture(
     assert f"{verdict.ifo}_{verdict.gravityspy_id}_" in windows[0].name
 
 
+def test_a_repeated_window_is_left_out_and_said(predictor, windows):
+    names = ["H1_a_spectrogram_0.5.png", "H1_a_spectrogram_0.5.png", "H1_a_spectrogram_1.0.png"]
+    failure, verdict = predictor.classify(windows[:3], names)
+    assert failure == Failure(names[1], "repeats the 0.5 s window of its glitch")
+    assert verdict.durations == (0.5, 1.0)
+
+
+def test_windows_of_different_glitches_are_not_fused(predictor, windows, drawn):
+    with pytest.raises(PictureError, match="pictures of other glitches"):
+        predictor.predict([windows[0], next((drawn / "Blip").iterdir())])
+
+
 def test_the_names_of_uploads_decide_what_belongs_together(predictor, windows):
     names = ["H1_a_spectrogram_0.5.png", "L1_a_spectrogram_0.5.png", "H1_a_spectrogram_1.0.png"]
     results = list(predictor.classify(windows[:3], names))

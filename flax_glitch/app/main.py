@@ -126,6 +126,7 @@ def launch(
     accounts: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Serves the page in the background and returns its local address."""
+    protect.fetch_nothing()
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,

@@ -8,16 +8,20 @@ import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from flax_glitch.config import UsageError
 
 __all__ = [
     "MAX_BATCH_FILES",
     "MAX_UPLOAD",
     "LocalOnly",
     "check_address",
+    "fetch_nothing",
     "own_folder",
     "read_accounts",
     "start_sweeping",
@@ -53,7 +57,7 @@ FETCHING_PATHS = ("/gradio_api/proxy=", "/gradio_api/file=http", "/gradio_api/fi
 
 
 class LocalOnly:
-    """ASGI middleware: pages load from this server alone, and it fetches nothing for them."""
+    """ASGI middleware: pages load from this server alone, and it relays nothing to them."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -104,24 +108,45 @@ def sweep(
     folder: Path, keep: Set[Path], max_age: float = MAX_AGE, max_bytes: int = MAX_KEPT
 ) -> None:
     """Deletes files that are older than `max_age` seconds, then the oldest beyond `max_bytes`."""
-    found = [path for path in folder.rglob("*") if path.is_file() and path not in keep]
-    stats = {path: path.stat() for path in found}
+    found = [path for path in folder.rglob("*") if path not in keep]
+    stats = {path: stat for path in found if (stat := _stat_of_file(path))}
     oldest_kept = time.time() - max_age
     kept = 0
-    for path in sorted(found, key=lambda path: stats[path].st_mtime, reverse=True):
+    for path in sorted(stats, key=lambda path: stats[path].st_mtime, reverse=True):
         kept += stats[path].st_size
         if stats[path].st_mtime < oldest_kept or kept > max_bytes:
             path.unlink(missing_ok=True)
+
+
+def _stat_of_file(path: Path) -> os.stat_result | None:
+    """What is known of a file, unless somebody has just removed it."""
+    try:
+        return path.stat() if path.is_file() else None
+    except OSError:
+        return None
+
+
+def fetch_nothing() -> None:
+    """Keeps Gradio from downloading what an upload names by its address in place of a file."""
+    import gradio
+    from gradio import processing_utils
+
+    async def refuse(url: str) -> NoReturn:
+        raise gradio.Error("Addresses are not fetched: give a file.", print_exception=False)
+
+    # The one function that all of Gradio's downloads go through.
+    processing_utils.async_ssrf_protected_get = refuse
 
 
 def check_address(host: str, port: int | None) -> None:
     """Checks that the app can listen there (at any port if `port` is None).
 
     Raises:
-        ValueError: if the host is none of this machine's or the port is taken or impossible.
+        UsageError: if the host is none of this machine's or the port impossible.
+        ValueError: if the port is taken.
     """
     if port is not None and not 1 <= port <= 65535:
-        raise ValueError(f"--port {port}: give a number from 1 to 65535")
+        raise UsageError(f"--port {port}: give a number from 1 to 65535")
     try:
         family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
         with socket.create_server(address[:2], family=family):
@@ -129,10 +154,10 @@ def check_address(host: str, port: int | None) -> None:
     except PermissionError:
         raise ValueError(f"--port {port}: not allowed to you; give one above 1023") from None
     except socket.gaierror:
-        raise ValueError(f"--host {host}: no such host; try 127.0.0.1") from None
+        raise UsageError(f"--host {host}: no such host; try 127.0.0.1") from None
     except OSError as error:
         if port is None or error.errno == getattr(os, "EADDRNOTAVAIL", 99):
-            raise ValueError(f"--host {host}: not an address of this machine") from None
+            raise UsageError(f"--host {host}: not an address of this machine") from None
         raise ValueError(
             f"--port {port}: taken by another program; give another, or none to use a free one"
         ) from None
@@ -142,19 +167,19 @@ def read_accounts(path: Path) -> list[tuple[str, str]]:
     """Returns the names and passwords of a file of lines `name:password`.
 
     Raises:
-        ValueError: if the file can't be read or a line is not of that form.
+        UsageError: if the file can't be read or a line is not of that form.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        raise ValueError(f"--auth-file {path}: no text file that can be read") from None
+        raise UsageError(f"--auth-file {path}: no text file that can be read") from None
     accounts = []
     for number, line in enumerate(lines, 1):
         name, _, password = line.strip().partition(":")
         if line.strip() and not (name and password):
-            raise ValueError(f"--auth-file {path}: line {number} is not name:password")
+            raise UsageError(f"--auth-file {path}: line {number} is not name:password")
         if name:
             accounts.append((name, password))
     if not accounts:
-        raise ValueError(f"--auth-file {path}: empty; write one name:password a line")
+        raise UsageError(f"--auth-file {path}: empty; write one name:password a line")
     return accounts

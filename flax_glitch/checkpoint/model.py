@@ -148,7 +148,9 @@ def read_description(folder: Path) -> Description:
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a flax_glitch checkpoint: {reason(error)}") from None
     if description.format != FORMAT:
-        raise CheckpointError(f"{path}: of format {description.format}, this version reads {FORMAT}")
+        raise CheckpointError(
+            f"{path}: of format {description.format}, this version reads {FORMAT}"
+        )
     if description.classes != CLASSES:
         raise CheckpointError(f"{path}: its classes aren't Gravity Spy's 22 in index order")
     return description

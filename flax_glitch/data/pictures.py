@@ -172,8 +172,9 @@ def _open(data: bytes, name: str) -> ImageFile.ImageFile:
         # Pillow's WebP decoder takes memory for the whole canvas before one can ask its size.
         _check_size(*_webp_size(data), name)
         return WebPImageFile(io.BytesIO(data))
-    what = "is not a PNG, JPEG or WebP picture" if data else "is empty (0 bytes)"
-    raise PictureError(f"{name}: {what}; give one of these three formats")
+    if not data:
+        raise PictureError(f"{name}: is empty (0 bytes); save or download it again")
+    raise PictureError(f"{name}: is not a PNG, JPEG or WebP picture; save it as one of these")
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:

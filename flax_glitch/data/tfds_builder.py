@@ -195,10 +195,11 @@ def _config_name(path: Path, size: int, seed: int) -> str:
     split = seed if layout == "folder" else "official"
     digest = hashlib.sha256(f"{VERSION} {split}".encode())
     for file in source_files(path):
-        stat = file.stat()
-        name = file.relative_to(path).as_posix()
-        # The mode, because a picture that could not be read may be opened by its owner.
-        digest.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns} {stat.st_mode}".encode())
+        digest.update(f"\n{file.relative_to(path).as_posix()}".encode(errors="surrogateescape"))
+        with contextlib.suppress(OSError):  # a link to nowhere is reported with the unreadable
+            stat = file.stat()
+            # The mode, because a picture that could not be read may be opened by its owner.
+            digest.update(f" {stat.st_size} {stat.st_mtime_ns} {stat.st_mode}".encode())
     return f"{layout}-{size}-{digest.hexdigest()[:16]}"
 
 

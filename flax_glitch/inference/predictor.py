@@ -75,7 +75,8 @@ class _Named:
     ifo: str | None
     gravityspy_id: str | None
     duration: float | None
-    picture: LoadedPicture
+    pixels: Picture
+    geometry: str
 
 
 def ranked(probabilities: np.ndarray) -> list[tuple[str, float]]:
@@ -92,6 +93,7 @@ class Predictor:
         sha256: hash of its arrays.
         preprocessing: how pictures become its input.
         card: its model card, Markdown.
+        split_seed: seed of the split by glitch that it was trained with.
         trained_on: what it was trained on, in a sentence.
         folder: where it was loaded from.
     """
@@ -101,6 +103,9 @@ class Predictor:
         model, description = load_model(self.folder)
         self.name, self.sha256 = description.name, description.sha256
         self.preprocessing = description.preprocessing
+        self.split_seed: int = (
+            description.provenance.get("config", {}).get("data", {}).get("split_seed", 0)
+        )
         self.trained_on: str = description.provenance.get("trained_on", "See the model card.")
         self.card = read_card(self.folder)
         graphdef, state = nnx.split(inference_mode(model))
@@ -132,7 +137,11 @@ class Predictor:
         given = pictures if isinstance(pictures, list | tuple) else [pictures]
         if not given:
             raise PictureError("no picture given: pass one, or the windows of one glitch")
-        return next(self._predict([[_load(picture) for picture in given]]))
+        views = [self._load(picture) for picture in given]
+        ids = {(view.ifo, view.gravityspy_id) for view in views if view.gravityspy_id}
+        if len(ids) > 1:
+            raise PictureError(f"{views[0].name}: shown with pictures of other glitches; give one")
+        return next(self._predict([views]))
 
     def classify(
         self, paths: Sequence[Path], names: Sequence[str] | None = None
@@ -150,12 +159,17 @@ class Predictor:
             groups.setdefault(parsed[:2] if parsed else (str(path),), []).append((path, name))
         waiting: list[list[_Named]] = []
         for group in groups.values():
-            glitch = []
+            glitch: list[_Named] = []
             for path, name in group:
                 try:
-                    glitch.append(_load(path, name))
+                    view = self._load(path, name)
                 except PictureError as error:
                     yield Failure(name, str(error).removeprefix(f"{name}: "))
+                    continue
+                if any(other.duration == view.duration for other in glitch):
+                    yield Failure(name, f"repeats the {view.duration} s window of its glitch")
+                    continue
+                glitch.append(view)
             if glitch:
                 waiting.append(sorted(glitch, key=lambda view: view.duration or 0.0))
             if sum(map(len, waiting)) >= SIZES[-1]:
@@ -169,16 +183,24 @@ class Predictor:
         Raises:
             PictureError: if the picture can't be read.
         """
-        return resize(_load(picture).picture.pixels, self.preprocessing.size)
+        return self._load(picture).pixels
 
     def forward(self, views: RawViews) -> jax.Array:
         """Returns the logits (batch, view, 22) of pictures at the model's size."""
         return self._forward(self._state, views)
 
+    def _load(self, picture: PictureLike, name: str | None = None) -> _Named:
+        """Loads a picture at the model's size: whole ones would fill the memory."""
+        if isinstance(picture, str):
+            picture = Path(picture)
+        name = name or (str(picture) if isinstance(picture, Path) else "picture")
+        ifo, gravityspy_id, duration = parse_name(Path(name).name) or (None, None, None)
+        loaded = picture if isinstance(picture, LoadedPicture) else load_picture(picture, name)
+        pixels = resize(loaded.pixels, self.preprocessing.size)
+        return _Named(name, ifo, gravityspy_id, duration, pixels, loaded.geometry)
+
     def _predict(self, glitches: Sequence[Sequence[_Named]]) -> Iterator[Prediction]:
-        size = self.preprocessing.size
-        pixels = [resize(view.picture.pixels, size) for glitch in glitches for view in glitch]
-        logits = iter(self._logits(pixels))
+        logits = iter(self._logits([view.pixels for glitch in glitches for view in glitch]))
         for glitch in glitches:
             yield _verdict(glitch, np.stack([next(logits) for _ in glitch]))
 
@@ -191,15 +213,6 @@ class Predictor:
             yield from np.asarray(self.forward(padded))[: len(chunk), 0]
 
 
-def _load(picture: PictureLike, name: str | None = None) -> _Named:
-    if isinstance(picture, str):
-        picture = Path(picture)
-    name = name or (str(picture) if isinstance(picture, Path) else "picture")
-    ifo, gravityspy_id, duration = parse_name(Path(name).name) or (None, None, None)
-    loaded = picture if isinstance(picture, LoadedPicture) else load_picture(picture, name)
-    return _Named(name, ifo, gravityspy_id, duration, loaded)
-
-
 def _verdict(glitch: Sequence[_Named], logits: np.ndarray) -> Prediction:
     mask = np.ones((1, len(glitch)), bool)
     return Prediction(
@@ -207,7 +220,7 @@ def _verdict(glitch: Sequence[_Named], logits: np.ndarray) -> Prediction:
         gravityspy_id=glitch[0].gravityspy_id,
         ifo=glitch[0].ifo,
         durations=tuple(view.duration for view in glitch),
-        geometry=tuple(view.picture.geometry for view in glitch),
+        geometry=tuple(view.geometry for view in glitch),
         per_view=softmax(logits, axis=-1),
         probabilities=np.exp(np.asarray(fuse(jnp.asarray(logits)[None], mask)[0])),
     )

@@ -98,6 +98,8 @@ def read_keras_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dic
     Raises:
         WeightsError: naming every array that is missing, extra, misshapen or not finite.
     """
+    if path.is_dir():
+        raise WeightsError(f"{path}: a folder without a checkpoint; give an .h5 file")
     try:
         with h5py.File(path) as file:
             datasets = _datasets(file, path)
@@ -106,7 +108,8 @@ def read_keras_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dic
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file; check the path") from None
     except (OSError, KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(f"{path}: can't be read as an HDF5 weights file ({error})") from None
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"{path}: can't be read as an HDF5 weights file ({reason})") from None
     infinite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     _refuse(path, {"not finite": infinite})
     return arrays

@@ -39,10 +39,10 @@ A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO gl
 | Data | {data["layout"]} layout, glitches: {counts}; split by glitch |
 | Classes without a training picture | {", ".join(data["absent"]) or "none"} |
 | Input | {_input(config)} |
-| Weights at the start | {config.model.weights} |
+| Weights at the start | {Path(config.model.weights).name} |
 | Training | RMSprop, learning rate {config.optimiser.learning_rate:g}, batches of \
 {config.data.batch_size}, class weights {config.training.class_weights}, seed \
-{config.training.seed}; best epoch {best["epoch"]} of {provenance["epochs"]} |
+{config.training.seed}; best epoch {best["epoch"]} |
 | {best["part"].capitalize()} pictures at that epoch | {_figures(best["metrics"])} |
 | Versions | {", ".join(f"{k} {v}" for k, v in provenance["versions"].items())} |
 | Made | {provenance["created"]} |

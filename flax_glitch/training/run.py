@@ -85,7 +85,10 @@ class EpochOutputs:
         self.arrays["losses"][number] = loss = float(output.loss)
         self.arrays["logits"][number] = output.logits
         if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss of batch {number} is {loss}")
+            raise FloatingPointError(
+                f"the loss of batch {number + 1} of this epoch is {loss}: start a new run with a "
+                "lower --learning-rate, or --resume from the last checkpoint"
+            )
 
     def metrics(self, batches: int) -> dict[str, float | None]:
         """Returns the metrics over the first so many batches."""
@@ -289,7 +292,6 @@ def _write_model(run: Run, state: TrainState, progress: Progress) -> Description
     best = progress.history[-1]
     part = "validation" if best["validation"] else "training"
     provenance = run.provenance | {
-        "epochs": progress.epoch,
         "best": {"epoch": progress.epoch, "part": part, "metrics": best[part]},
     }
     return save_model(

@@ -1,6 +1,8 @@
 """How a run begins: its folder, its data, and the four ways to its first weights."""
 
+import csv
 import dataclasses
+import io
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,7 +21,7 @@ from flax_glitch.checkpoint import (
     load_into,
 )
 from flax_glitch.classes import CLASSES
-from flax_glitch.config import CACHE, Config
+from flax_glitch.config import CACHE, Config, check
 from flax_glitch.data.tfds_builder import Prepared, prepare
 from flax_glitch.models.classifier import build
 from flax_glitch.models.pretrained import load_weights
@@ -50,13 +52,14 @@ def train(
         cache: where downloads and prepared data are kept.
 
     Returns:
-        The model's description, None if a resumed run was over already.
+        The model's description, None if no epoch was better than those before a resumption.
 
     Raises:
         ValueError: SourceError, CheckpointError and the like, one line each.
         Interrupted: after SIGINT or SIGTERM, once the state is saved.
         FloatingPointError: if the loss is no longer finite.
     """
+    check(config)
     check_folder(folder, config, resume)
     prepared = prepare(
         config.data.source, config.preprocessing.size, seed=config.data.split_seed, cache=cache
@@ -84,11 +87,11 @@ def check_folder(folder: Path, config: Config, resume: bool) -> None:
     """
     if resume:
         _check_same(read_settings(folder), config)
-    elif (folder / "config.json").exists():
+    elif any((folder / name).exists() for name in ("config.json", "model.json")):
         raise CheckpointError(f"{folder}: a run is there; go on with --resume or take another name")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         raise CheckpointError(f"{folder}: can't be written: {error.strerror}") from None
 
@@ -99,13 +102,15 @@ def write_settings(folder: Path, config: Config, prepared: Prepared) -> None:
     Raises:
         CheckpointError: if the folder's run had other glitches or another split.
     """
-    text = "split,ifo,gravityspy_id,label\n" + "".join(
-        dict.fromkeys(
-            f"{name},{entry.ifo},{entry.gravityspy_id},{entry.label}\n"
-            for name, entries in prepared.index.items()
-            for entry in entries
-        )
+    rows = dict.fromkeys(
+        (name, entry.ifo, entry.gravityspy_id, entry.label)
+        for name, entries in prepared.index.items()
+        for entry in entries
     )
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerows([("split", "ifo", "gravityspy_id", "label"), *rows])
+    text = table.getvalue()
     splits = folder / "splits.csv"
     if splits.exists() and splits.read_text() != text:
         raise CheckpointError(
@@ -177,7 +182,7 @@ def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
         for name, split in splits.items()
     }
     return {
-        "config": dataclasses.asdict(config),
+        "config": _without_paths(config),
         "data": {
             "layout": prepared.layout,
             "glitches": glitches,
@@ -190,6 +195,14 @@ def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _without_paths(config: Config) -> dict[str, Any]:
+    """Settings with the names of files only: where they lay is nobody's business."""
+    values = dataclasses.asdict(config)
+    for part, name in (("data", "source"), ("model", "weights")):
+        values[part][name] = Path(values[part][name]).name
+    return values
 
 
 def _check_same(before: Config, now: Config) -> None:
