@@ -35,7 +35,9 @@ def main(
         auth_file: file of lines name:password; visitors must give one of them.
         no_browser: don't open the page in the browser by itself.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         protect.check_address(host, port)
         accounts = protect.read_accounts(auth_file) if auth_file else []
