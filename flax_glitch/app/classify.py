@@ -25,7 +25,7 @@ UNEXPECTED = "can't be classified: something went wrong; try another, or save it
 
 
 def add(predictor: Predictor, examples: Mapping[str, Path]) -> None:
-    """Adds the parts of the tab to the page that is being built.
+    """Adds the tab to the page that is being built.
 
     Args:
         predictor: the model.
@@ -34,46 +34,9 @@ def add(predictor: Predictor, examples: Mapping[str, Path]) -> None:
     paths = list(examples.values())
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            picture = gr.Image(
-                label="Picture of a glitch",
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "clipboard"],
-                buttons=["fullscreen"],
-                height=340,
-                alt_text="The picture to classify",
-                placeholder="Drop a spectrogram here\nor click to upload (PNG, JPEG, WebP)",
-            )
-            # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
-            picture.preprocess = path_of
-            gr.Markdown("### Or click an example")
-            gallery = gr.Gallery(
-                value=[(path, readable(label)) for label, path in examples.items()],
-                label="Examples",
-                show_label=False,
-                columns=4,
-                height="auto",
-                object_fit="cover",
-                allow_preview=False,
-                interactive=False,
-                buttons=[],
-                elem_classes="examples",
-            )
+            picture, gallery = _add_question(examples)
         with gr.Column(min_width=320):
-            verdict = gr.HTML(INVITATION, label="Verdict")
-            bars = gr.HTML(label="Most likely classes")
-            top_k = gr.Slider(1, 22, value=5, step=1, label="Classes shown")
-            with gr.Accordion("What the network saw", open=True):
-                seen = gr.Image(
-                    show_label=False,
-                    interactive=False,
-                    buttons=[],
-                    format="png",
-                    elem_classes="seen",
-                    alt_text="The picture cropped and resized, as the network saw it",
-                )
-            with gr.Accordion("Answer as JSON", open=False):
-                answer = gr.JSON(show_label=False)
+            verdict, bars, top_k, seen, answer = _add_answer()
 
     def chosen(event: gr.SelectData) -> str:
         return str(paths[event.index])
@@ -94,6 +57,55 @@ def add(predictor: Predictor, examples: Mapping[str, Path]) -> None:
         show_progress="hidden",
         trigger_mode="always_last",
     )
+
+
+def _add_question(examples: Mapping[str, Path]) -> tuple[gr.Image, gr.Gallery]:
+    """The picture to give, and the examples to click on."""
+    picture = gr.Image(
+        label="Picture of a glitch",
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        buttons=["fullscreen"],
+        height=340,
+        alt_text="The picture to classify",
+        placeholder="Drop a spectrogram here\nor click to upload (PNG, JPEG, WebP)",
+    )
+    # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
+    picture.preprocess = path_of
+    gr.Markdown("### Or click an example")
+    gallery = gr.Gallery(
+        value=[(path, readable(label)) for label, path in examples.items()],
+        label="Examples",
+        show_label=False,
+        columns=4,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_classes="examples",
+    )
+    return picture, gallery
+
+
+def _add_answer() -> tuple[gr.HTML, gr.HTML, gr.Slider, gr.Image, gr.JSON]:
+    """The verdict, the bars and how many of them, what the network saw, the answer as JSON."""
+    verdict = gr.HTML(INVITATION, label="Verdict")
+    bars = gr.HTML(label="Most likely classes")
+    top_k = gr.Slider(1, 22, value=5, step=1, label="Classes shown")
+    with gr.Accordion("What the network saw", open=True):
+        seen = gr.Image(
+            show_label=False,
+            interactive=False,
+            buttons=[],
+            format="png",
+            elem_classes="seen",
+            alt_text="The picture cropped and resized, as the network saw it",
+        )
+    with gr.Accordion("Answer as JSON", open=False):
+        answer = gr.JSON(show_label=False)
+    return verdict, bars, top_k, seen, answer
 
 
 def path_of(upload: Any) -> str | None:
