@@ -119,18 +119,15 @@ class Run:
     train_step: TrainStep
     forward: Forward
     states: RunStates
-
-    @property
-    def batch_size(self) -> int:
-        """Pictures a step: never more than there are."""
-        return min(self.config.data.batch_size, len(self.prepared.split("train")))
+    batch_size: int
+    """Pictures a step: never more than there are."""
 
 
 def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
     """Trains from a state, or from the newest one saved, until the epochs are done or early.
 
     Returns:
-        The best epoch's model as written, None if the run was over before.
+        The best epoch's model as written, None if no epoch was better than those before.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM, once the state is saved.

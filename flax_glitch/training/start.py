@@ -170,6 +170,7 @@ def make_run(
         train_step=make_train_step(graphdef, config, weights, train_all=train_all),
         forward=make_forward(graphdef, config),
         states=states,
+        batch_size=min(config.data.batch_size, len(train_split)),
     )
 
 
