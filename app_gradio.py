@@ -14,6 +14,7 @@ from pathlib import Path
 import tyro
 
 from flax_glitch.app import protect
+from flax_glitch.cli import later, one_line_usage
 from flax_glitch.config import UsageError
 
 
@@ -55,4 +56,6 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(main, config=(tyro.conf.FlagCreatePairsOff,)))
+    with one_line_usage():
+        start = tyro.cli(later(main), config=(tyro.conf.FlagCreatePairsOff,))
+    sys.exit(start())

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with one_line_errors():
         with one_line_usage():
             command = tyro.extras.subcommand_cli_from_dict(
-                {name: _later(function) for name, function in commands.items()},
+                {name: later(function) for name, function in commands.items()},
                 prog="flax-glitch",
                 description="Tell LIGO's glitches apart. `flax-glitch COMMAND --help` says more.",
                 args=arguments,
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command()
 
 
-def _later(function: Callable[..., Any]) -> Callable[..., partial[None]]:
-    """The function with its arguments, to be called when all of them are parsed."""
+def later(function: Callable[..., Any]) -> Callable[..., partial[None]]:
+    """Returns the function as one that keeps its arguments, to be called once all are parsed."""
 
     @wraps(function)
     def with_arguments(*arguments: Any, **named: Any) -> partial[None]:
