@@ -1,0 +1,121 @@
+"""From strain to the pictures that Gravity Spy draws of it."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
+from PIL import Image
+
+from flax_glitch.arrays import Picture
+from flax_glitch.classes import DURATIONS
+from flax_glitch.strain.files import Strain, block
+from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, FREQUENCIES, q_scan
+from flax_glitch.strain.viridis import VIRIDIS
+
+MOST = 25.5
+"""Normalised energy of the brightest colour."""
+
+LEFT, TOP = 100, 60
+"""Pixels from the full picture's edges to its axes."""
+
+SITES = {"H1": "Hanford", "L1": "Livingston", "V1": "Virgo", "K1": "KAGRA", "G1": "GEO 600"}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What Gravity Spy's four pictures show of an event.
+
+    Attributes:
+        detector: H1, L1 or another's name.
+        gps: time of the event, GPS seconds.
+        q: Q of the plane that was chosen.
+        energies: normalised energies, one map for each of `DURATIONS`.
+    """
+
+    detector: str
+    gps: float
+    q: float
+    energies: Float[np.ndarray, "4 478 568"]
+
+    @property
+    def views(self) -> Mapping[float, Picture]:
+        """The spectrogram area of each window, by its length in seconds."""
+        return {
+            duration: spectrogram(energies)
+            for duration, energies in zip(DURATIONS, self.energies, strict=True)
+        }
+
+
+def scan(strain: Strain, gps: float) -> Scan:
+    """Returns the scan of an event in strain.
+
+    Args:
+        strain: At least 8 seconds without gaps around the event.
+        gps: Time of the event, GPS seconds.
+
+    Raises:
+        StrainError: if the strain doesn't hold the event or enough around it.
+    """
+    samples, event = block(strain, gps)
+    energies, q = q_scan(samples, event)
+    return Scan(strain.detector, gps, float(q), np.asarray(energies))
+
+
+def indices(energies: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row column"]:
+    """Returns the number in `VIRIDIS` of each pixel's colour."""
+    return (energies.clip(0, MOST) * (256 / MOST)).clip(0, 255).astype(np.uint8)
+
+
+def spectrogram(energies: Float[np.ndarray, "row column"]) -> Picture:
+    """Returns an energy map in Gravity Spy's colours: the area inside a picture's frame."""
+    return VIRIDIS[indices(energies)]
+
+
+def full_picture(energies: Float[np.ndarray, "478 568"], duration: float, detector: str) -> Picture:
+    """Returns the picture for people, 800 by 600 pixels, with axes, title and colour bar.
+
+    Its spectrogram is where Gravity Spy's is; the last five columns, which are cut off everywhere,
+    repeat the one before.
+    """
+    picture = _axes(duration, detector).copy()
+    area = picture[TOP + 1 : TOP + AXES_HEIGHT - 1, LEFT + 1 : LEFT + AXES_WIDTH]
+    area[:] = spectrogram(np.pad(energies, ((0, 0), (0, 5)), mode="edge"))
+    return picture
+
+
+def png(picture: Picture) -> bytes:
+    """Returns a picture as the content of a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+@cache
+def _axes(duration: float, detector: str) -> Picture:
+    """Returns a full picture without its spectrogram."""
+    figure = Figure(figsize=(8, 6), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((LEFT / 800, 1 - (TOP + AXES_HEIGHT) / 600, AXES_WIDTH / 800, 0.8))
+    axes.set_title(SITES.get(detector, detector), fontsize=20, pad=24)
+    axes.set_xlabel("Time (s)", fontsize=20)
+    axes.set_ylabel("Frequency (Hz)", fontsize=20)
+    axes.set_xlim(-duration / 2, duration / 2)
+    axes.set_xticks([share * duration for share in (-0.5, -0.25, 0, 0.25, 0.5)])
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(*FREQUENCIES)
+    axes.set_yticks(ticks := [2**power for power in range(4, 12)], [str(tick) for tick in ticks])
+    axes.tick_params(labelsize=15)
+    scale = ScalarMappable(cmap="viridis")
+    scale.set_clim(0, MOST)
+    bar = Colorbar(figure.add_axes((691 / 800, 0.1, 29 / 800, 0.8)), scale)
+    bar.set_label("Normalized energy", fontsize=15)
+    bar.ax.tick_params(labelsize=12)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,383 @@
+"""Whitening and the Q-transform: from strain to the energies that Gravity Spy draws.
+
+The method is that of Chatterji et al. 2004 (CQG 21 S1809) and of Chatterji's thesis (MIT 2005,
+chapter 5): whitened strain is projected on sinusoids with a window (bisquare in frequency) that
+tile time, frequency and Q, so near to each other that no signal loses more than `MISMATCH` of its
+energy between two tiles. Energies are divided by their median over the block: noise is near 1.
+"""
+
+from functools import cache, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+from scipy.interpolate import CubicSpline, interp1d
+
+from flax_glitch.classes import DURATIONS
+
+SAMPLE_RATE = 8192
+"""Samples a second. The highest tile reaches to 3.3 kHz, so that more would be idle."""
+
+Q_RANGE = (4.0, 64.0)
+FREQUENCIES = (10.0, 2048.0)
+"""Hz."""
+MISMATCH = 0.2
+"""Gravity Spy's settings (Zevin et al. 2017)."""
+
+SEARCH = 0.25
+"""Seconds each side of the event in which the loudest tile chooses the plane."""
+
+SPACING = 2 * np.sqrt(MISMATCH / 3)
+"""Distance of neighbouring tiles in the metric of mismatch (Chatterji 2005, eq. 5.39)."""
+
+TIME_STEP, FREQUENCY_STEP = 0.002, 0.5
+"""Seconds and Hz between the points that Gravity Spy's pictures are drawn from."""
+
+INSTANTS = round(DURATIONS[-1] / 2 / TIME_STEP)
+"""Instants each side of the event."""
+
+ROWS, COLUMNS = 478, 568
+"""Pixels of a spectrogram as it is cut out of a picture; see data/pictures.py."""
+
+AXES_HEIGHT, AXES_WIDTH = 480, 574
+"""Pixels from the lowest to the highest frequency, and from the first to the last instant. The
+spectrogram begins one pixel inside: the frame line covers the axes' first row and column.
+"""
+
+WHITENING = 2
+"""Seconds: length of the segments of the noise spectrum and of the whitening filter."""
+
+MEDIAN_TILES = 4096
+"""Tiles of a row over which its median is taken, at most: rows of more are thinned evenly, which
+moves the median of noise by 2 % (one standard deviation).
+"""
+
+NEAR, WIDE = 2, 8
+"""Seconds around the event from which rows of more tiles are computed: NEAR to find the loudest,
+WIDE to draw them.
+"""
+
+NOISE_MEDIAN = np.log(2) * 256 / 315 / SAMPLE_RATE
+"""The median energy of white noise of variance 1, whose energies are exponentially distributed."""
+
+
+class Band(NamedTuple):
+    """Rows of tiles that have their number of tiles in common.
+
+    Attributes:
+        tiles: tiles of each row in the block, a power of two.
+        centre: centre of each row's window, Hz.
+        half_width: half the width of each row's window, Hz.
+        plane: number of each row's plane.
+    """
+
+    tiles: int
+    centre: np.ndarray
+    half_width: np.ndarray
+    plane: np.ndarray
+
+
+class Stretch(NamedTuple):
+    """A stretch of whitened strain: its Fourier transform, its first instant and length (s)."""
+
+    spectrum: Array
+    start: Array | float
+    seconds: int
+
+
+class QScan(NamedTuple):
+    """What the four pictures show of an event.
+
+    Attributes:
+        energies: normalised energies, a window of `DURATIONS` each, the highest frequency first.
+        q: Q of the plane that was chosen.
+    """
+
+    energies: Float[Array, "4 478 568"]
+    q: Float[Array, ""]
+
+
+def q_scan(strain: Float[np.ndarray, " sample"], event: float) -> QScan:
+    """Returns what Gravity Spy's four pictures show of an event.
+
+    Args:
+        strain: At `SAMPLE_RATE`; a power of two of seconds, 8 or more; any unit.
+        event: Seconds from the first sample, 2 s or more from either end.
+    """
+    values = strain - np.median(strain)
+    values = values / (np.std(values) or 1.0)  # strain is near 1e-21, and its square 0 in float32
+    return scan_strain(jnp.asarray(values, float), jnp.asarray(event, float))
+
+
+@jax.jit
+def scan_strain(strain: Float[Array, " sample"], event: Float[Array, ""]) -> QScan:
+    """Returns `q_scan` of strain of the order of 1: pure, for `vmap` and `lax.map`."""
+    whitened = whiten(strain)
+    return _scan(whitened, event, _medians(_whole(whitened)))
+
+
+@jax.jit
+def scan_whitened(whitened: Float[Array, " sample"], event: Float[Array, ""]) -> QScan:
+    """Returns `q_scan` of strain that is white already, of variance 1 apart from the event.
+
+    Energies are divided by the median expected of noise, which needs no long block to measure.
+    """
+    duration = len(whitened) // SAMPLE_RATE
+    medians = [jnp.full(len(band.plane), NOISE_MEDIAN, whitened.dtype) for band in bands(duration)]
+    return _scan(whitened, event, medians)
+
+
+def whiten(strain: Float[Array, " sample"]) -> Float[Array, " sample"]:
+    """Returns strain divided by its amplitude spectral density, of variance near 1.
+
+    The density is the median over Hann windows that overlap by half, so that the event itself
+    hardly counts; the filter is cut to `WHITENING` seconds. The first and last second fade.
+    """
+    length = WHITENING * SAMPLE_RATE
+    hann = jnp.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length), strain.dtype)
+    segments = jnp.reshape(strain, (-1, length // 2))
+    segments = jnp.concatenate([segments[:-1], segments[1:]], axis=1)
+    segments = segments - segments.mean(1, keepdims=True)
+    powers = jnp.abs(jnp.fft.rfft(segments * hann[None])) ** 2
+    density = median(powers, axis=0) / np.log(2) / jnp.sum(hann**2)
+    filtered = jnp.fft.rfft(_fade(strain)) * _whitening(density, len(strain))
+    return jnp.fft.irfft(filtered)
+
+
+def _whitening(density: Float[Array, " frequency"], samples: int) -> Float[Array, " bin"]:
+    """Returns the whitening filter at the frequencies of a block of so many samples.
+
+    Cutting its response to `WHITENING` seconds by a Hann window means smoothing over frequency.
+    That is how it is done, since the response spans more orders of magnitude than float32 has
+    digits.
+    """
+    finer = 4 * WHITENING  # steps a Hz
+    ideal = 1 / _stretched(jnp.sqrt(density), (len(density) - 1) * 4 + 1)
+    lags = np.arange(-4 * finer, 4 * finer + 1) / finer
+    sincs = [np.sinc(WHITENING * lags + shift) for shift in (0, -1, 1)]
+    hann = (sincs[0] + sincs[1] / 2 + sincs[2] / 2) / finer
+    padded = jnp.pad(ideal, len(lags) // 2, mode="reflect")
+    smooth = jnp.convolve(padded, jnp.asarray(hann, density.dtype), "valid")
+    return _stretched(smooth, samples // 2 + 1)
+
+
+def _stretched(values: Float[Array, " few"], count: int) -> Float[Array, " many"]:
+    """Returns values at `count` places from the first to the last, linear in between."""
+    places = np.linspace(0, len(values) - 1, count)
+    before = np.minimum(places.astype(int), len(values) - 2)
+    share = jnp.asarray(places - before, values.dtype)
+    return values[before] * (1 - share) + values[before + 1] * share
+
+
+def median(values: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Returns the exact median of positive numbers along an axis, the lower one of two.
+
+    Sorting is slow in XLA on CPU (12 times this here). Positive floats are ordered as their bits
+    are, so the median's bits are found one after the other, counting the values below a trial.
+    """
+    integer, bits = (jnp.int64, 63) if values.dtype == jnp.float64 else (jnp.int32, 31)
+    patterns = lax.bitcast_convert_type(values, integer)
+    half = (values.shape[axis] + 1) // 2
+
+    def set_bit(number: Array, found: Array) -> Array:
+        trial = found | (jnp.ones_like(found) << jnp.asarray(bits - 1 - number, integer))
+        below = jnp.sum(patterns < jnp.expand_dims(trial, axis), axis, dtype=jnp.int32)
+        return jnp.where(below < half, trial, found)
+
+    start = jnp.zeros_like(jnp.take(patterns, 0, axis))
+    return lax.bitcast_convert_type(lax.fori_loop(0, bits, set_bit, start), values.dtype)
+
+
+@cache
+def planes() -> tuple[float, ...]:
+    """Returns the Q of the planes: four, 5.66 to 45.3 (Chatterji 2005, section 5.2.2)."""
+    distance = np.log(Q_RANGE[1] / Q_RANGE[0]) / np.sqrt(2)
+    count = int(np.ceil(distance / SPACING))
+    steps = (np.arange(count) + 0.5) * distance / count
+    return tuple(float(q) for q in Q_RANGE[0] * np.exp(np.sqrt(2) * steps))
+
+
+@cache
+def frequencies(q: float, duration: int) -> np.ndarray:
+    """Returns the frequencies of a plane's rows in Hz, for a block of `duration` seconds."""
+    low, high = FREQUENCIES
+    scale = np.sqrt(2 + q**2) / 2
+    distance = np.log(high / low) * scale
+    count = int(np.ceil(distance / SPACING))
+    spaced = low * np.exp((np.arange(count) + 0.5) * distance / count / scale)
+    return np.unique(np.floor(spaced * duration) / duration)
+
+
+@cache
+def bands(duration: int) -> tuple[Band, ...]:
+    """Returns the rows of all planes by their number of tiles, the lowest frequencies first."""
+    listed = []
+    for number, q in enumerate(planes()):
+        for frequency in frequencies(q, duration):
+            needed = 2 * np.pi * frequency / q * duration / SPACING
+            half_width = np.floor(frequency * np.sqrt(11) / q * duration) / duration
+            # One bin up, as in all of Gravity Spy's pictures: seen in what GWpy returns.
+            centre = frequency + 1 / duration
+            listed.append((int(2 ** np.ceil(np.log2(needed))), centre, half_width, number))
+    counts = sorted({row[0] for row in listed})
+    return tuple(
+        Band(
+            count, *map(np.array, zip(*(row[1:] for row in listed if row[0] == count), strict=True))
+        )
+        for count in counts
+    )
+
+
+def _scan(whitened: Array, event: Array, medians: list[Array]) -> QScan:
+    near, wide = (_around(whitened, event, seconds) for seconds in (NEAR, WIDE))
+    block = _whole(whitened)
+    plane = jnp.argmax(_loudest(block, near, event, medians))
+    draw = [partial(_draw, number, block.seconds) for number in range(len(planes()))]
+    spectra = (block.spectrum, wide.spectrum)
+    energies = lax.switch(plane, draw, spectra, wide.start, event, medians)
+    return QScan(energies, jnp.asarray(planes(), whitened.dtype)[plane])
+
+
+def _medians(block: Stretch) -> list[Array]:
+    """Returns the median energy of every row over the block."""
+    return [
+        median(_energies(block, band, min(band.tiles, MEDIAN_TILES)), axis=1)
+        for band in bands(block.seconds)
+    ]
+
+
+def _loudest(block: Stretch, near: Stretch, event: Array, medians: list[Array]) -> Array:
+    """Returns the normalised energy of each plane's loudest tile near the event."""
+    loudest = jnp.zeros(len(planes()), event.dtype)
+    for band, middle in zip(bands(block.seconds), medians, strict=True):
+        tiles, start, spacing = _tiles(block, near, band)
+        distance = jnp.abs(start + spacing * np.arange(tiles.shape[1]) - event)
+        peaks = jnp.max(jnp.where((distance <= SEARCH)[None], tiles, 0), axis=1)
+        loudest = loudest.at[band.plane].max(peaks / middle)
+    return loudest
+
+
+def _tiles(
+    block: Stretch, stretch: Stretch, band: Band
+) -> tuple[Float[Array, "row tile"], Array | float, float]:
+    """Returns the energies of a band's tiles, their first instant and their spacing in seconds.
+
+    Rows of many tiles are computed from a shorter stretch, since those tiles are brief.
+    """
+    spacing = block.seconds / band.tiles
+    source = block if band.tiles <= MEDIAN_TILES else stretch
+    return _energies(source, band, round(source.seconds / spacing)), source.start, spacing
+
+
+def _draw(
+    number: int,
+    duration: int,
+    spectra: tuple[Array, Array],
+    start: Array,
+    event: Array,
+    medians: list[Array],
+) -> Float[Array, "4 478 568"]:
+    """Returns the energies of one plane where the pixels of the four windows are."""
+    block, wide = Stretch(spectra[0], 0.0, duration), Stretch(spectra[1], start, WIDE)
+    instants = event + np.arange(-INSTANTS, INSTANTS + 1) * TIME_STEP
+    drawn = []
+    for band, middle in zip(bands(duration), medians, strict=True):
+        chosen = band.plane == number
+        if chosen.any():
+            part = Band(band.tiles, *(values[chosen] for values in band[1:]))
+            tiles, first, spacing = _tiles(block, wide, part)
+            positions = (instants - first) / spacing
+            drawn.append(_interpolate(tiles / middle[chosen][:, None], positions))
+    before, share = _instants_of_pixels()
+    lines = jnp.concatenate(drawn)
+    columns = lines[:, before] * (1 - share)[None] + lines[:, before + 1] * share[None]
+    pixels = jnp.asarray(_rows_of_pixels(planes()[number], duration), columns.dtype) @ columns
+    return jnp.moveaxis(pixels.reshape(ROWS, len(DURATIONS), COLUMNS), 1, 0)
+
+
+def _energies(stretch: Stretch, band: Band, instants: int) -> Float[Array, "row instant"]:
+    """Returns the energies of rows at equally spaced instants of a stretch of whitened strain.
+
+    Moving a window to frequency 0 changes the phase alone. Where instants are fewer than the
+    window has bins, folding the spectrum leaves every n-th of more instants.
+    """
+    seconds = stretch.seconds
+    folds = int(np.ceil((2 * band.half_width.max() * seconds + 2) / instants))
+    index = np.arange(folds * instants)
+    first = np.ceil((band.centre - band.half_width) * seconds).astype(np.int32)
+    spectrum = jnp.pad(stretch.spectrum, (0, folds * instants))
+    offset = (first / seconds - band.centre) / band.half_width
+    step = 1 / seconds / band.half_width
+
+    def row(first: Array, offset: Array, step: Array) -> Array:
+        window = jnp.square(jnp.maximum(1 - jnp.square(offset + step * index), 0))
+        taken = lax.dynamic_slice(spectrum, (first,), (folds * instants,)) * window
+        wave = jnp.fft.ifft(taken.reshape(folds, instants).sum(0), norm="forward")
+        return jnp.square(wave.real) + jnp.square(wave.imag)
+
+    parameters = (jnp.asarray(values, spectrum.real.dtype) for values in (offset, step))
+    density = jnp.asarray(1 / band.half_width, spectrum.real.dtype)
+    return jax.vmap(row)(jnp.asarray(first), *parameters) * density[:, None]
+
+
+def _interpolate(
+    tiles: Float[Array, "row tile"], positions: Float[Array, " instant"]
+) -> Float[Array, "row instant"]:
+    """Returns the cubic spline through tiles, at positions counted in tiles (Unser 1999)."""
+    count = tiles.shape[1]
+    response = (2 + np.cos(2 * np.pi * np.arange(count // 2 + 1) / count)) / 3
+    knots = jnp.fft.irfft(jnp.fft.rfft(tiles) / jnp.asarray(response, tiles.dtype)[None], count)
+    index = jnp.floor(positions)
+    u = positions - index
+    weights = ((1 - u) ** 3, 4 - 6 * u**2 + 3 * u**3, 1 + 3 * u + 3 * u**2 - 3 * u**3, u**3)
+    parts = [
+        knots[:, (index.astype(jnp.int32) + number - 1) % count] * weight[None] / 6
+        for number, weight in enumerate(weights)
+    ]
+    return sum(parts[1:], parts[0])
+
+
+def _instants_of_pixels() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the instant before each column of the four windows, and its distance in steps."""
+    across = (np.arange(COLUMNS) + 1.5) / AXES_WIDTH - 0.5
+    position = np.concatenate([duration * across for duration in DURATIONS]) / TIME_STEP + INSTANTS
+    before = np.floor(position).astype(int)
+    return before, position - before
+
+
+@cache
+def _rows_of_pixels(q: float, duration: int) -> np.ndarray:
+    """Returns the matrix (pixel row, row of tiles): a cubic spline over frequency.
+
+    It is taken at steps of 0.5 Hz, between which the pictures are linear.
+    """
+    low, high = FREQUENCIES
+    known = frequencies(q, duration)
+    steps = np.arange(low, high + FREQUENCY_STEP, FREQUENCY_STEP)
+    spline = CubicSpline(known, np.eye(len(known)))(steps.clip(known[0], known[-1]))
+    up = 1 - (np.arange(ROWS) + 1.5) / AXES_HEIGHT
+    return interp1d(steps, spline, axis=0)(low * (high / low) ** up)
+
+
+def _whole(whitened: Array) -> Stretch:
+    return Stretch(jnp.fft.rfft(whitened, norm="forward"), 0.0, len(whitened) // SAMPLE_RATE)
+
+
+def _around(whitened: Array, event: Array, seconds: int) -> Stretch:
+    """Returns seconds around the event, from a multiple of 1/64 s, where tiles of the block lie."""
+    length = seconds * SAMPLE_RATE
+    room = (len(whitened) - length) / SAMPLE_RATE
+    start = jnp.clip(jnp.round((event - seconds / 2) * 64) / 64, 0, room)
+    taken = lax.dynamic_slice(whitened, ((start * SAMPLE_RATE).astype(jnp.int32),), (length,))
+    return Stretch(jnp.fft.rfft(_fade(taken, SAMPLE_RATE // 4), norm="forward"), start, seconds)
+
+
+def _fade(values: Array, samples: int = SAMPLE_RATE) -> Array:
+    """Returns values that rise from 0 and fall to 0 at the ends (Tukey's window)."""
+    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(samples) + 0.5) / samples)
+    window = np.ones(len(values))
+    window[:samples], window[-samples:] = rise, rise[::-1]
+    return values * jnp.asarray(window, values.dtype)
