@@ -21,6 +21,7 @@ __all__ = [
     "Pixels",
     "Probabilities",
     "RawViews",
+    "Samples",
     "Views",
     "Weights",
 ]
@@ -29,6 +30,9 @@ AnyArray = jax.Array | np.ndarray
 
 EnergyMap = Float[np.ndarray, "frequency time"]
 """Normalised energy on a grid of frequencies and times; noise is near 1."""
+
+Samples = Float[np.ndarray, " sample"]
+"""Strain, dimensionless, one number a sample."""
 
 Picture = UInt8[np.ndarray, "height width 3"]
 """A decoded spectrogram area, RGB, 0 to 255, at its own size."""

@@ -6,6 +6,7 @@ tile time, frequency and Q, so near to each other that no signal loses more than
 energy between two tiles. Energies are divided by their median over the block: noise is near 1.
 """
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -88,6 +89,10 @@ class Stretch(NamedTuple):
     seconds: int
 
 
+Medians = Callable[[Stretch, Band], Array]
+"""Returns the median energy of each row of a band over a block."""
+
+
 class QScan(NamedTuple):
     """What the four pictures show of an event.
 
@@ -107,7 +112,7 @@ def q_scan(strain: Float[np.ndarray, " sample"], event: float) -> QScan:
         strain: At `SAMPLE_RATE`; a power of two of seconds, 8 or more; any unit.
         event: Seconds from the first sample, 2 s or more from either end.
     """
-    values = strain - np.median(strain)
+    values = strain - np.mean(strain)
     values = values / (np.std(values) or 1.0)  # strain is near 1e-21, and its square 0 in float32
     return scan_strain(jnp.asarray(values, float), jnp.asarray(event, float))
 
@@ -115,8 +120,7 @@ def q_scan(strain: Float[np.ndarray, " sample"], event: float) -> QScan:
 @jax.jit
 def scan_strain(strain: Float[Array, " sample"], event: Float[Array, ""]) -> QScan:
     """Returns `q_scan` of strain of the order of 1: pure, for `vmap` and `lax.map`."""
-    whitened = whiten(strain)
-    return _scan(whitened, event, _medians(_whole(whitened)))
+    return _scan(whiten(strain), event, _row_medians)
 
 
 @jax.jit
@@ -125,9 +129,7 @@ def scan_whitened(whitened: Float[Array, " sample"], event: Float[Array, ""]) ->
 
     Energies are divided by the median expected of noise, which needs no long block to measure.
     """
-    duration = len(whitened) // SAMPLE_RATE
-    medians = [jnp.full(len(band.plane), NOISE_MEDIAN, whitened.dtype) for band in bands(duration)]
-    return _scan(whitened, event, medians)
+    return _scan(whitened, event, _expected_medians)
 
 
 def whiten(strain: Float[Array, " sample"]) -> Float[Array, " sample"]:
@@ -231,29 +233,32 @@ def bands(duration: int) -> tuple[Band, ...]:
     )
 
 
-def _scan(whitened: Array, event: Array, medians: list[Array]) -> QScan:
+def _scan(whitened: Array, event: Array, medians: Medians) -> QScan:
     near, wide = (_around(whitened, event, seconds) for seconds in (NEAR, WIDE))
-    block = _whole(whitened)
+    block = Stretch(_spectrum(whitened), 0.0, len(whitened) // SAMPLE_RATE)
     plane = jnp.argmax(_loudest(block, near, event, medians))
-    draw = [partial(_draw, number, block.seconds) for number in range(len(planes()))]
-    spectra = (block.spectrum, wide.spectrum)
-    energies = lax.switch(plane, draw, spectra, wide.start, event, medians)
+    draw = [partial(_draw, number, block.seconds, medians) for number in range(len(planes()))]
+    energies = lax.switch(plane, draw, block.spectrum, wide.spectrum, wide.start, event)
     return QScan(energies, jnp.asarray(planes(), whitened.dtype)[plane])
 
 
-def _medians(block: Stretch) -> list[Array]:
-    """Returns the median energy of every row over the block."""
-    return [
-        median(_energies(block, band, min(band.tiles, MEDIAN_TILES)), axis=1)
-        for band in bands(block.seconds)
-    ]
+def _row_medians(block: Stretch, band: Band) -> Float[Array, " row"]:
+    return median(_energies(block, band, min(band.tiles, MEDIAN_TILES)), axis=1)
 
 
-def _loudest(block: Stretch, near: Stretch, event: Array, medians: list[Array]) -> Array:
-    """Returns the normalised energy of each plane's loudest tile near the event."""
+def _expected_medians(block: Stretch, band: Band) -> Float[Array, " row"]:
+    return jnp.full(len(band.plane), NOISE_MEDIAN, block.spectrum.real.dtype)
+
+
+def _loudest(block: Stretch, near: Stretch, event: Array, medians: Medians) -> Array:
+    """Returns the normalised energy of each plane's loudest tile near the event.
+
+    Brief tiles, which average over a broad band, are divided by the median expected of noise.
+    """
     loudest = jnp.zeros(len(planes()), event.dtype)
-    for band, middle in zip(bands(block.seconds), medians, strict=True):
+    for band in bands(block.seconds):
         tiles, start, spacing = _tiles(block, near, band)
+        middle = (medians if band.tiles <= MEDIAN_TILES else _expected_medians)(block, band)
         distance = jnp.abs(start + spacing * np.arange(tiles.shape[1]) - event)
         peaks = jnp.max(jnp.where((distance <= SEARCH)[None], tiles, 0), axis=1)
         loudest = loudest.at[band.plane].max(peaks / middle)
@@ -275,22 +280,23 @@ def _tiles(
 def _draw(
     number: int,
     duration: int,
-    spectra: tuple[Array, Array],
+    medians: Medians,
+    spectrum: Array,
+    near_spectrum: Array,
     start: Array,
     event: Array,
-    medians: list[Array],
 ) -> Float[Array, "4 478 568"]:
     """Returns the energies of one plane where the pixels of the four windows are."""
-    block, wide = Stretch(spectra[0], 0.0, duration), Stretch(spectra[1], start, WIDE)
+    block, wide = Stretch(spectrum, 0.0, duration), Stretch(near_spectrum, start, WIDE)
     instants = event + np.arange(-INSTANTS, INSTANTS + 1) * TIME_STEP
     drawn = []
-    for band, middle in zip(bands(duration), medians, strict=True):
+    for band in bands(duration):
         chosen = band.plane == number
         if chosen.any():
             part = Band(band.tiles, *(values[chosen] for values in band[1:]))
             tiles, first, spacing = _tiles(block, wide, part)
-            positions = (instants - first) / spacing
-            drawn.append(_interpolate(tiles / middle[chosen][:, None], positions))
+            lines = _interpolate(tiles, (instants - first) / spacing)
+            drawn.append(lines / medians(block, part)[:, None])
     before, share = _instants_of_pixels()
     lines = jnp.concatenate(drawn)
     columns = lines[:, before] * (1 - share)[None] + lines[:, before + 1] * share[None]
@@ -362,8 +368,8 @@ def _rows_of_pixels(q: float, duration: int) -> np.ndarray:
     return interp1d(steps, spline, axis=0)(low * (high / low) ** up)
 
 
-def _whole(whitened: Array) -> Stretch:
-    return Stretch(jnp.fft.rfft(whitened, norm="forward"), 0.0, len(whitened) // SAMPLE_RATE)
+def _spectrum(whitened: Array) -> Array:
+    return jnp.fft.rfft(whitened, norm="forward")
 
 
 def _around(whitened: Array, event: Array, seconds: int) -> Stretch:
@@ -372,7 +378,7 @@ def _around(whitened: Array, event: Array, seconds: int) -> Stretch:
     room = (len(whitened) - length) / SAMPLE_RATE
     start = jnp.clip(jnp.round((event - seconds / 2) * 64) / 64, 0, room)
     taken = lax.dynamic_slice(whitened, ((start * SAMPLE_RATE).astype(jnp.int32),), (length,))
-    return Stretch(jnp.fft.rfft(_fade(taken, SAMPLE_RATE // 4), norm="forward"), start, seconds)
+    return Stretch(_spectrum(_fade(taken, SAMPLE_RATE // 4)), start, seconds)
 
 
 def _fade(values: Array, samples: int = SAMPLE_RATE) -> Array:

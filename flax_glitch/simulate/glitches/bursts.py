@@ -1,0 +1,105 @@
+"""Short bursts: Blip and its kin, and nothing at all."""
+
+import numpy as np
+from jaxtyping import Complex, Float
+
+from flax_glitch.simulate.noise import asd
+from flax_glitch.simulate.ringing import rung
+from flax_glitch.simulate.shapes import (
+    TIMES,
+    Wave,
+    angle,
+    between,
+    from_quantiles,
+    pulse,
+    scaled,
+)
+from flax_glitch.strain.qtransform import SAMPLE_RATE
+
+BLIP_SNR = (8.8, 12.1, 17.2, 27.3, 51.2)
+BLIP_FREQUENCY = (80.7, 121.7, 170.7, 225.3, 402.4)
+"""Quantiles of the training set's Omicron triggers (5, 25, 50, 75 and 95 %), as all those here."""
+
+SUN = 4.925491e-6
+"""The mass of the Sun in seconds."""
+
+MERGER = np.array(
+    [[0.29740, 0.04481, 0.09556], [0.59411, 0.08979, 0.19111], [0.50801, 0.07752, 0.02237]]
+)
+"""Polynomials of the symmetric mass ratio that give the frequency of the merger, of the ring-down,
+and the ring-down's width, times pi and the total mass (Ajith et al. 2008, Phys. Rev. D 77 104017).
+"""
+
+
+def teardrop(rng: np.random.Generator, time: float = 0.0) -> Wave:
+    """Returns a blip of signal-to-noise ratio 1, with a fainter foot of lower frequency."""
+    frequency = 0.65 * from_quantiles(rng, BLIP_FREQUENCY)
+    body = pulse(frequency, between(rng, 2.0, 6.0), between(rng, 1.2, 2.8), time, angle(rng))
+    low = frequency * rng.uniform(0.3, 0.7)
+    foot = pulse(low, 4.0, 4.0, time + rng.normal(0, 0.4) / low, angle(rng))
+    return scaled(scaled(body, 1.0) + scaled(foot, between(rng, 0.03, 0.2)), 1.0)
+
+
+def blip(rng: np.random.Generator) -> Wave:
+    """A thin teardrop: few cycles, most of the energy at 100 to 300 Hz (Cabero et al. 2019)."""
+    snr = rng.uniform(1.5, 1.9) * from_quantiles(rng, BLIP_SNR)
+    return rung(rng, scaled(teardrop(rng, rng.normal(0, 0.003)), snr))
+
+
+def repeating_blips(rng: np.random.Generator) -> Wave:
+    """A row of like blips 0.15 to 0.5 s apart, the loudest of them the event."""
+    snr = rng.uniform(1.5, 1.9) * from_quantiles(rng, (9.1, 15.6, 25.9, 45.4, 90.3))
+    apart, irregular = between(rng, 0.15, 0.5), rng.choice([0.0, 0.05, 0.2])
+    before, after = rng.integers(0, 5, size=2)
+    number = np.arange(-before, max(after, 1 - before) + 1)
+    times = apart * (number + irregular * rng.normal(size=len(number)) * (number != 0))
+    loud = np.where(number == 0, 1.0, np.exp(rng.uniform(np.log(rng.uniform(0.1, 0.6)), 0)))
+    one = teardrop(rng)
+    shifts = np.round(times * SAMPLE_RATE).astype(int)
+    return rung(rng, snr * sum(h * np.roll(one, n) for h, n in zip(loud, shifts, strict=True)))
+
+
+def tomte(rng: np.random.Generator) -> Wave:
+    """A triangle as the hat of a gnome: a blip of 30 to 60 Hz with a straight lower edge."""
+    frequency = from_quantiles(rng, (24.0, 29.0, 34.0, 40.0, 48.0))
+    body = pulse(frequency, between(rng, 4.0, 10.0), between(rng, 2.0, 3.5), 0.0, angle(rng))
+    hat = pulse(frequency * rng.uniform(1.5, 4), 3.0, 2.5, rng.normal(0, 0.004), angle(rng))
+    wave = scaled(body, 1.0) + scaled(hat, rng.uniform(0.05, 0.6))
+    return rung(rng, scaled(wave, 1.7 * from_quantiles(rng, (9.8, 12.6, 14.3, 17.9, 22.6))))
+
+
+def chirp(rng: np.random.Generator) -> Wave:
+    """Two black holes of 5 to 60 solar masses that merge, as a detector of O1 sees them."""
+    first = between(rng, 20.0, 60.0) if rng.random() < 0.8 else between(rng, 8.0, 20.0)
+    second = max(5.0, first * rng.uniform(0.4, 1))
+    frequency = np.maximum(np.fft.rfftfreq(len(TIMES), 1 / SAMPLE_RATE), 1.0)
+    merger = rng.uniform(0.0, 0.04)
+    delay = 2 * np.pi * frequency * (merger - TIMES[0]) + angle(rng)
+    strain = inspiral(first, second, frequency) * np.exp(-1j * delay)
+    density = asd(str(rng.choice(["H1", "L1"])), frequency)
+    snr = rng.uniform(1.6, 2.8) * from_quantiles(rng, (9.4, 11.0, 13.0, 15.1, 21.3))
+    return scaled(np.fft.irfft(strain / density, len(TIMES)), snr)
+
+
+def inspiral(
+    first: float, second: float, frequency: Float[np.ndarray, " bin"]
+) -> Complex[np.ndarray, " bin"]:
+    """Returns the spectrum of two black holes (solar masses) that merge at time 0.
+
+    The amplitude is that of Ajith et al. 2008 (Phys. Rev. D 77 104017): inspiral, merger and
+    ring-down. The phase is stationary, to leading order. What lies below 20 Hz fades.
+    """
+    total, ratio = (first + second) * SUN, first * second / (first + second) ** 2
+    powers = np.array([ratio**2, ratio, 1.0])
+    merger, ring, width = MERGER @ powers / (np.pi * total)
+    tail = (ring / merger) ** (-2 / 3) / (1 + ((frequency - ring) / (width / 2)) ** 2)
+    early, middle = (frequency / merger) ** (-7 / 6), (frequency / merger) ** (-2 / 3)
+    amplitude = np.select([frequency < merger, frequency < ring], [early, middle], tail)
+    phase = 3 / (128 * ratio) * (np.pi * total * frequency) ** (-5 / 3)
+    return amplitude * (0.5 + 0.5 * np.tanh((frequency - 20) / 4)) * np.exp(-1j * phase)
+
+
+def no_glitch(rng: np.random.Generator) -> Wave:
+    """Background alone, or with a wisp that hardly stands out of it."""
+    wisp = pulse(between(rng, 12.0, 400.0), 4.0, 4.0, rng.uniform(-0.2, 0.2), angle(rng))
+    return scaled(wisp, rng.uniform(0, 3))

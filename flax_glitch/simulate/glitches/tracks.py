@@ -1,0 +1,129 @@
+"""Glitches that are tracks in time and frequency: scattered light, beat notes, doves."""
+
+import numpy as np
+
+from flax_glitch.simulate.shapes import (
+    TIMES,
+    Wave,
+    between,
+    bump,
+    from_quantiles,
+    scaled,
+    tone,
+    wander,
+)
+from flax_glitch.strain.qtransform import SAMPLE_RATE
+
+NEAR = 0.5
+"""Seconds from the event, as far as a track's loudness is measured."""
+
+
+def scattered_light(rng: np.random.Generator) -> Wave:
+    """Arches f(t) = n |2 v(t) / wavelength| of light off a swinging surface (Accadia et al. 2010).
+
+    n counts the reflections. Neighbouring arches are half a period of the swing away.
+    """
+    length = between(rng, 1.5, 5.0)  # seconds from zero to zero: microseism of 0.1 to 0.33 Hz
+    peak = from_quantiles(rng, (18.0, 22.0, 30.0, 36.0, 60.0))
+    loudest = int(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1))) if peak > 22 else 1
+    swing = peak / loudest * (1 + 0.1 * wander(rng, length))
+    arch = swing * np.cos(np.pi * (TIMES - rng.uniform(-0.2, 0.2)) / length)
+    envelope = np.exp(0.3 * wander(rng, 0.6)) * (bump(0, 0.5 * length) + rng.uniform(0, 0.6) ** 2)
+    wall = rng.uniform(12, 19)  # Hz: below, whitened strain holds no more of it
+    snr = from_quantiles(rng, (9.0, 11.0, 14.0, 20.0, 45.0))
+    wave = np.zeros_like(TIMES)
+    for n in range(1, loudest + int(rng.integers(1, 4))):
+        height = 1.0 if n == loudest else between(rng, 0.1, 0.8)
+        wave += track(n * arch, envelope * seen_above(wall, n * arch), height * snr)
+    return wave
+
+
+def whistle(rng: np.random.Generator) -> Wave:
+    """Beat note of two radio-frequency oscillators that drift past each other (Nuttall 2015).
+
+    The difference of their frequencies swings slowly. Where it passes 0 there is a V, where it
+    turns before 0 a U, and where it turns after 0 a W.
+    """
+    swing = 2 * np.pi / between(rng, 1.5, 20.0)
+    time = TIMES - rng.uniform(-0.1, 0.1)
+    time = time * (1 + rng.uniform(-0.3, 0.3) * np.tanh(time))
+    if rng.random() < 0.4:
+        beat = between(rng, 8e3, 2e5) / swing * np.sin(swing * time)
+    else:
+        turn = between(rng, 250, 1900) * rng.choice((-1.0, 1.0))
+        beat = turn + 2 * between(rng, 6e3, 1e5) / swing**2 * (1 - np.cos(swing * time))
+    loudness = np.exp(0.35 * wander(rng, rng.uniform(0.03, 0.2)))
+    low, high = between(rng, 60, 300), between(rng, 1500, 3000)
+    snr = from_quantiles(rng, (4.5, 5.0, 5.6, 6.8, 10.5))
+
+    def note(beat: Wave) -> Wave:
+        audible = seen_above(low, beat) * (1 - seen_above(high, beat)) * (np.abs(beat) < 4000)
+        return loudness * audible
+
+    wave = track(beat, note(beat), snr)
+    if rng.random() < 0.25:
+        other = (
+            beat * rng.choice((0.5, 2.0)) if rng.random() < 0.5 else beat * rng.uniform(0.7, 1.4)
+        )
+        wave += track(other, note(other), snr * rng.uniform(0.4, 0.9))
+    return wave
+
+
+def scratchy(rng: np.random.Generator) -> Wave:
+    """Light off something that shakes at some 10 Hz: only the tips of arches are seen, one a cell."""
+    peak = 1.1 * from_quantiles(rng, (99.0, 121.7, 153.7, 190.8, 237.1))
+    shake = between(rng, 9, 17) * TIMES + rng.uniform(0, 0.3) * wander(rng, 0.3)
+    arc = np.abs(np.sin(np.pi * (TIMES / between(rng, 0.3, 0.9) + rng.uniform(-0.1, 0.1))))
+    depth = rng.uniform(0.0, 0.3)
+    cell = np.floor(2 * shake + 0.5).astype(int)
+    tops = peak * (1 + rng.uniform(0.06, 0.15) * rng.normal(size=np.ptp(cell) + 1))
+    top = tops[cell - cell.min()] * (1 - depth * arc)
+    frequency = top * np.cos(2 * np.pi * shake)
+    length = between(rng, 0.3, 8.0)
+    loudness = np.exp(0.3 * wander(rng, 0.1)) * (bump(0, length) + rng.uniform(0, 0.6))
+    amplitude = loudness * seen_above(rng.uniform(0.7, 0.95) * peak, frequency)
+    return track(frequency, amplitude, from_quantiles(rng, (4.0, 4.5, 5.0, 6.0, 8.0)))
+
+
+def paired_doves(rng: np.random.Generator) -> Wave:
+    """Chirps up and down in turn, as the beam splitter swings at 0.4 Hz: one every half period."""
+    gap, uneven = between(rng, 1.05, 1.4), rng.uniform(-0.2, 0.2)
+    middle, ratio = between(rng, 26, 58), between(rng, 1.5, 2.5)
+    length = between(rng, 1.5, 3.5) / middle
+    strand, lower = rng.uniform(0.1, 0.8), rng.uniform(0.5, 1.0)
+    sign, aside = rng.choice((-1, 1)), rng.uniform(-1.0, 1.0) * length
+    wave = np.zeros_like(TIMES)
+    for number in (-1, 0, 1):
+        time = number * gap + uneven * (number % 2) + rng.uniform(-0.05, 0.05)
+        up = sign * (-1) ** number
+        dove = _chirp(rng, time, middle * rng.uniform(0.85, 1.15), ratio**up, length)
+        dove += strand * _chirp(rng, time + up * aside, middle * lower, ratio**-up, length)
+        wave += scaled(dove, 1.0 if number == 0 else between(rng, 0.6, 1.3))
+    return wave * from_quantiles(rng, (7.0, 9.0, 12.0, 16.0, 25.0))
+
+
+def _chirp(
+    rng: np.random.Generator, time: float, middle: float, ratio: float, length: float
+) -> Wave:
+    """Returns a short chirp from middle / ratio to middle * ratio (Hz)."""
+    frequency = middle * ratio ** np.tanh((TIMES - time) / length)
+    loudness = bump(time + rng.uniform(-0.5, 0.5) * length, rng.uniform(0.7, 1.2) * length)
+    return tone(frequency, loudness, rng.uniform(0, 2 * np.pi))
+
+
+def track(frequency: Wave, amplitude: Wave, snr: float) -> Wave:
+    """Returns a tone along a track, whose loudest tile near the event has about that SNR.
+
+    A tile collects a track for as long as it keeps to the tile's band: so long as its slope and
+    its curvature let it, and no longer than a tile of the highest Q.
+    """
+    slope = np.gradient(frequency) * SAMPLE_RATE
+    curvature = np.gradient(slope) * SAMPLE_RATE
+    length = 1 / (np.sqrt(np.abs(slope)) + np.cbrt(np.abs(curvature)) + np.abs(frequency) / 25 + 1)
+    energy = amplitude**2 / 2 * SAMPLE_RATE * length
+    return tone(frequency, amplitude) * (snr / np.sqrt(energy[np.abs(TIMES) < NEAR].max()))
+
+
+def seen_above(limit: float, frequency: Wave) -> Wave:
+    """Returns 1 well above a frequency and 0 well below it; negative frequencies count as positive."""
+    return 1 / (1 + (limit / (np.abs(frequency) + 1e-3)) ** 8)

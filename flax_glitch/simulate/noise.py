@@ -1,0 +1,65 @@
+"""The noise of LIGO's detectors in their first two observing runs: as strain, and whitened."""
+
+import numpy as np
+from jaxtyping import Float
+
+from flax_glitch.simulate.shapes import TIMES, Wave, band_noise, wander
+from flax_glitch.strain.qtransform import SAMPLE_RATE
+
+LINES = {
+    "H1": (
+        (35.9, 30.0), (36.7, 40.0), (60.0, 60.0), (120.0, 8.0), (180.0, 12.0), (300.0, 6.0),
+        (331.9, 30.0), (502.7, 300.0), (505.8, 250.0), (1007.0, 60.0), (1083.7, 20.0),
+        (1484.0, 40.0), (1922.0, 30.0),
+    ),
+    "L1": (
+        (33.7, 30.0), (34.7, 40.0), (60.0, 40.0), (120.0, 6.0), (180.0, 8.0), (331.3, 30.0),
+        (511.0, 200.0), (516.0, 250.0), (1016.0, 60.0), (1083.1, 20.0), (1459.0, 40.0),
+        (1500.0, 30.0),
+    ),
+}  # fmt: skip
+"""Frequency (Hz) and height over the noise of mains, calibration and violin-mode lines, rounded
+from the published O1 spectra (Martynov et al. 2016, Phys. Rev. D 93 112004)."""
+
+
+def asd(detector: str, frequency: Float[np.ndarray, " bin"]) -> Float[np.ndarray, " bin"]:
+    """Returns an amplitude spectral density like that of O1, strain per square root of Hz.
+
+    Seismic wall, thermal and shot noise as power laws (after Martynov et al. 2016, figure 1), with
+    lines a tenth of a Hz wide. Below 8 Hz it is level, as published strain is filtered there.
+    """
+    f = np.maximum(frequency, 8.0)
+    wall, slope = (8e-21, 10.0) if detector == "H1" else (1.2e-20, 10.0)
+    seismic = wall * (10 / f) ** slope
+    thermal = 4e-23 * (40 / f) ** 2.2
+    shot = 7e-24 * np.sqrt(1 + (f / 300) ** 2)
+    smooth = np.sqrt(seismic**2 + thermal**2 + shot**2)
+    lines = sum(height / (1 + ((f - line) / 0.1) ** 2) for line, height in LINES[detector])
+    return smooth * (1 + lines)
+
+
+def coloured(
+    rng: np.random.Generator, detector: str, seconds: int, sample_rate: int = SAMPLE_RATE
+) -> Float[np.ndarray, " sample"]:
+    """Returns stationary Gaussian strain with a detector's spectrum."""
+    count = seconds * sample_rate
+    spectrum = np.fft.rfft(rng.normal(size=count))
+    density = asd(detector, np.fft.rfftfreq(count, 1 / sample_rate))
+    return np.fft.irfft(spectrum * density, count) * np.sqrt(sample_rate / 2)
+
+
+def background(rng: np.random.Generator, detector: str) -> Wave:
+    """Returns whitened noise as it is seen behind glitches: white, and a little more.
+
+    What whitening by a median spectrum leaves over is added: the level at low frequency, which
+    wanders by minutes and seconds, and lines that swell and fade.
+    """
+    noise = rng.normal(size=len(TIMES))
+    excess = rng.gamma(1.5, 0.25)
+    low = band_noise(rng, 9.0, rng.uniform(20, 60))
+    noise += 0.08 * excess * np.exp(0.7 * wander(rng, rng.uniform(0.3, 2.0))) * low
+    if rng.random() < 0.5:
+        line, _ = LINES[detector][rng.integers(len(LINES[detector]))]
+        swell = np.exp(0.8 * wander(rng, rng.uniform(0.5, 4.0)) - 0.5)
+        noise += 0.03 * swell * band_noise(rng, line - 0.5, line + 0.5)
+    return noise

@@ -1,0 +1,1 @@
+"""From strain to picture: files, public data, Q-transform, drawing."""

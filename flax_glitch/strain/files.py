@@ -1,0 +1,234 @@
+"""Strain out of files, and the block of it around an event that the Q-transform wants."""
+
+import io
+import math
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.signal import resample_poly
+
+from flax_glitch.arrays import Samples
+from flax_glitch.strain.formats import (
+    MAX_SAMPLES,
+    Recording,
+    StrainError,
+    gwosc_layout,
+    one_line,
+    open_recording,
+)
+from flax_glitch.strain.qtransform import SAMPLE_RATE
+
+MIN_SAMPLE_RATE = 4096
+"""Hz; strain sampled more slowly doesn't hold what a picture shows, up to 2048 Hz."""
+
+LENGTHS = (64, 32, 16, 8)
+"""Seconds that a block may last: few, so that the transform is compiled for few shapes."""
+
+NEAR = 2.0
+"""Seconds before and after an event that a picture shows at most."""
+
+DETECTOR = re.compile(r"(?<![A-Za-z0-9])[GHKLV]1(?![A-Za-z0-9])")
+"""A detector's name as a word of a file's name, as in H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5."""
+
+Value = TypeVar("Value", float, str)
+
+Span = tuple[float | int, float | int]
+"""Two GPS times, seconds."""
+
+
+@dataclass(frozen=True)
+class Strain:
+    """Strain of one detector, evenly sampled, NaN where there is no data."""
+
+    values: Samples
+    start: float
+    """GPS seconds of the first sample."""
+    sample_rate: float
+    """Hz, a whole number."""
+    detector: str
+    """Such as H1."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first sample to the one that would follow the last."""
+        return len(self.values) / self.sample_rate
+
+    @property
+    def end(self) -> float:
+        """GPS seconds of the sample that would follow the last."""
+        return self.start + self.duration
+
+    def __str__(self) -> str:
+        return f"{self.detector}'s strain of GPS {self.start:.12g} to {self.end:.12g}"
+
+
+def read_strain(
+    path: Path,
+    *,
+    detector: str | None = None,
+    gps_start: float | None = None,
+    sample_rate: float | None = None,
+    around: Span | None = None,
+) -> Strain:
+    """Returns the strain in a file, whose format is told by its content.
+
+    Args:
+        path: HDF5 in GWOSC's layout; .npy; text with a column of strain, or with two, GPS time
+            and strain; .gwf where the extra `gwf` is installed.
+        detector: such as H1, where neither the file nor its name says it.
+        gps_start: GPS seconds of the first sample, where the file doesn't say it.
+        sample_rate: Hz, where the file doesn't say it.
+        around: two GPS times; only what lies between them is read, as far as there is any.
+
+    Raises:
+        StrainError: if the file can't be used or contradicts what is given.
+    """
+    given = Recording(None, gps_start, sample_rate, detector)
+    with one_line(str(path)), open_recording(path) as recording:
+        if not recording.detector and not detector and (name := DETECTOR.search(path.name)):
+            recording = replace(recording, detector=name[0])
+        return _strain(recording, given, str(path), around)
+
+
+def read_hdf5(file: io.RawIOBase, name: str, around: Span) -> Strain:
+    """Returns what lies between two GPS times in an open file of GWOSC's layout.
+
+    Args:
+        file: read only where it must be.
+        name: what to call it in errors.
+        around: as for `read_strain`.
+    """
+    with one_line(name), h5py.File(file) as hdf5:
+        return _strain(gwosc_layout(hdf5, name), Recording(None), name, around)
+
+
+def block(strain: Strain, gps: float) -> tuple[Samples, float]:
+    """Returns the strain about an event at `SAMPLE_RATE`, and the event's place in it, seconds.
+
+    It lasts the longest of `LENGTHS` that is there without a gap, and has the event in its middle
+    unless an edge or a gap is near.
+
+    Args:
+        strain: sampled at `MIN_SAMPLE_RATE` or more.
+        gps: GPS seconds of the event.
+
+    Raises:
+        StrainError: if the strain doesn't do for a picture of that event.
+    """
+    rate = strain.sample_rate
+    if rate < MIN_SAMPLE_RATE:
+        raise StrainError(
+            f"{strain} has {rate:.0f} samples a second, too few for a picture up to 2048 Hz; "
+            f"give strain of {MIN_SAMPLE_RATE} Hz or more"
+        )
+    if not strain.start <= gps < strain.end:
+        raise StrainError(f"{strain} doesn't hold GPS {gps}; give a time inside it")
+    event = gps - strain.start
+    first, last = _gap_free(strain, event)
+    size = int(rate * next((length for length in LENGTHS if length * rate <= last - first), 0))
+    if not size:
+        raise StrainError(
+            f"{strain} has {(last - first) / rate:.2f} s without a gap about GPS {gps}; "
+            f"a picture needs {LENGTHS[-1]} s: give a longer file"
+        )
+    begin = min(max(round(event * rate) - size // 2, first), last - size)
+    values = strain.values[begin : begin + size]
+    if np.ptp(values) == 0:
+        raise StrainError(f"{strain} is {values[0]} throughout about GPS {gps}; give another file")
+    return _resampled(values, int(rate)), event - begin / rate
+
+
+def _gap_free(strain: Strain, event: float) -> tuple[int, int]:
+    """First and last sample (exclusive) of the stretch without a gap that holds the event."""
+    rate, missing = strain.sample_rate, np.isnan(strain.values)
+    near = slice(max(0, int((event - NEAR) * rate)), math.ceil((event + NEAR) * rate))
+    if missing[near].any():
+        gap = _run(missing, near.start + int(missing[near].argmax()))
+        begin, end = (strain.start + sample / rate for sample in gap)
+        raise StrainError(
+            f"{strain} has no data from GPS {begin:.12g} to {end:.12g}, within {NEAR:.0f} s of "
+            f"GPS {strain.start + event:.12g}; choose another time"
+        )
+    first, last = _run(missing, int(event * rate))
+    before, after = event - first / rate, last / rate - event
+    if min(before, after) < NEAR:
+        raise StrainError(
+            f"{strain} has {before:.2f} s before GPS {strain.start + event:.12g} and {after:.2f} s "
+            f"after it; a picture needs {NEAR:.0f} s of both: give a file that goes further"
+        )
+    return first, last
+
+
+def _run(missing: Bool[np.ndarray, " sample"], sample: int) -> tuple[int, int]:
+    """First and last sample (exclusive) of the gap, or of the data, that a sample belongs to."""
+    edges = np.flatnonzero(np.diff(missing, prepend=~missing[0], append=~missing[-1]))
+    after = np.searchsorted(edges, sample, side="right")
+    return int(edges[after - 1]), int(edges[after])
+
+
+def _resampled(values: Samples, rate: int) -> Float[np.ndarray, " resampled"]:
+    """At `SAMPLE_RATE`, without what that can't hold."""
+    ratio = Fraction(SAMPLE_RATE, rate)
+    # Drawn on along a line: zeros beyond the edges would make a step of them.
+    return resample_poly(values, ratio.numerator, ratio.denominator, padtype="line")
+
+
+def _strain(recording: Recording, given: Recording, name: str, around: Span | None) -> Strain:
+    start = _agreed(name, "gps-start", given.start, recording.start)
+    rate = _agreed(name, "sample-rate", given.sample_rate, recording.sample_rate)
+    detector = _agreed(name, "detector", given.detector, recording.detector)
+    if not (0 <= start < math.inf and 0 < rate < math.inf and rate % 1 == 0):
+        raise StrainError(
+            f"{name}: starts at GPS {start} and has {rate} samples a second; "
+            "give positive numbers, the second a whole one"
+        )
+    if not DETECTOR.fullmatch(detector):
+        raise StrainError(f"{name}: is of detector {detector!r}; give H1, L1, V1, K1 or G1")
+    part = _part(recording.samples, start, rate, name, around)
+    values = np.array(recording.samples[part], np.float64)
+    if np.isinf(values).any():
+        first = start + (part.start + int(np.isinf(values).argmax())) / rate
+        raise StrainError(f"{name}: is infinite at GPS {first:.12g}; mark missing data by NaN")
+    return Strain(values, start + part.start / rate, rate, detector)
+
+
+def _agreed(name: str, option: str, given: Value | None, found: Value | None) -> Value:
+    """What the user or the file says of it, who mustn't contradict each other."""
+    if given is not None and found is not None and given != found:
+        raise StrainError(
+            f"{name}: the {option} is {found} by the file, and {given} was given; correct "
+            f"--{option} or leave it out"
+        )
+    known = found if given is None else given
+    if known is None:
+        raise StrainError(f"{name}: doesn't say its {option}; give --{option}")
+    return known
+
+
+def _part(samples: Any, start: float, rate: float, name: str, around: Span | None) -> slice:
+    """Which samples to read."""
+    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating) or not len(samples):
+        raise StrainError(
+            f"{name}: holds {samples.dtype} of shape {samples.shape}; give floating-point numbers "
+            "in one dimension"
+        )
+    first, last, end = 0, len(samples), start + len(samples) / rate
+    if around is not None:
+        if not (around[0] < end and around[1] > start):
+            raise StrainError(
+                f"{name}: holds GPS {start:.12g} to {end:.12g}, nothing from GPS {around[0]:.12g} "
+                f"to {around[1]:.12g}; give a time inside it"
+            )
+        first = math.floor(max((around[0] - start) * rate, 0))
+        last = math.ceil(min((around[1] - start) * rate, last))
+    if last - first > MAX_SAMPLES:
+        raise StrainError(
+            f"{name}: has {last - first:,} samples, more than {MAX_SAMPLES:,}; cut it"
+        )
+    return slice(first, last)

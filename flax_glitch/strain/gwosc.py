@@ -1,0 +1,203 @@
+"""Public strain from GWOSC by the name of an event or by GPS time, kept in a cache."""
+
+import io
+import math
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import h5py
+import numpy as np
+import requests
+from gwosc.datasets import event_gps
+from gwosc.locate import get_event_urls, get_run_urls
+from gwosc.utils import segments_overlap, url_segment
+
+from flax_glitch.config import CACHE
+from flax_glitch.strain import remote
+from flax_glitch.strain.files import (
+    DETECTOR,
+    LENGTHS,
+    Span,
+    Strain,
+    StrainError,
+    read_hdf5,
+    read_strain,
+)
+
+SAMPLE_RATE = 4096
+"""Hz, of the files that are fetched: the smaller ones of GWOSC's two kinds."""
+
+HALF = LENGTHS[0] // 2
+"""Seconds that are fetched before the whole second that an event is in, and after it."""
+
+BULK = 4096
+"""Seconds of a file of a whole observing run; it starts at a multiple of them."""
+
+EVENTS = MappingProxyType({"GW150914": 1126259462.4, "GW170817": 1187008882.4})
+"""GPS times of events that are known without asking (gwosc.org/eventapi)."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Something worth looking at that everybody knows."""
+
+    name: str
+    gps: float
+    """GPS seconds."""
+    detector: str
+    event: str | None = None
+    """GWOSC's name of the event whose files hold it, if it has any."""
+
+
+PRESETS = (
+    Preset("GW150914", EVENTS["GW150914"], "H1", "GW150914"),
+    Preset("GW150914", EVENTS["GW150914"], "L1", "GW150914"),
+    # gwosc.org/events/GW170817 gives the time.
+    Preset("Glitch before GW170817", 1187008881.389, "L1", "GW170817"),
+    Preset("Koi Fish", 1132401286.33, "H1"),
+)
+"""The first detection, the glitch 1.1 s before the first neutron-star merger, a Koi Fish."""
+
+
+def event_time(name: str) -> float:
+    """Returns the GPS time of an event, such as GW150914, in seconds.
+
+    Raises:
+        StrainError: if GWOSC doesn't know it or can't be asked.
+    """
+    if name in EVENTS:
+        return EVENTS[name]
+    with (
+        remote.one_line_offline(f"{remote.HOST}, event {name}"),
+        remote.open_session(remote.HOST) as session,
+    ):
+        return float(event_gps(_checked(name), host=remote.HOST, session=session))
+
+
+def fetch(
+    gps: float,
+    detector: str,
+    cache: Path = CACHE,
+    *,
+    event: str | None = None,
+    progress: bool = True,
+) -> Strain:
+    """Returns public strain of 32 s and more before and after a GPS time, as far as there is any.
+
+    Args:
+        gps: GPS seconds.
+        detector: such as H1.
+        cache: folder in which it is kept, for the next time.
+        event: name of an event whose own, smaller files are to be used.
+        progress: whether to show what is fetched.
+
+    Raises:
+        StrainError: if there is none or GWOSC can't be asked.
+    """
+    if not DETECTOR.fullmatch(detector) or not 0 < gps < math.inf:
+        raise StrainError(f"{detector} at GPS {gps}: give H1, L1, V1, K1 or G1, and GPS seconds")
+    span = (math.floor(gps) - HALF, math.floor(gps) + HALF + 1)
+    tag = _checked(event).replace("-", "_") if event else "GWOSC"
+    path = cache / "strain" / f"{detector[0]}-{detector}_{tag}-{span[0]}-{span[1] - span[0]}.hdf5"
+    if remote.is_intact(path):
+        return read_strain(path)
+    with remote.open_session(remote.HOST) as session:
+        urls = _files(session, gps, detector, span, event)
+        parts = [_read(session, url, span, path.parent, progress) for url in urls]
+    strain = _joined(parts, span)
+    _keep(strain, path)
+    return strain
+
+
+def _checked(event: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", event):
+        raise StrainError(f"event {event!r}: give a name of GWOSC's, such as GW150914")
+    return event
+
+
+def _files(
+    session: requests.Session,
+    gps: float,
+    detector: str,
+    span: Span,
+    event: str | None,
+) -> list[str]:
+    """The smallest files that hold the time, and those of the same size that go on from them."""
+    wanted = f"{detector} at GPS {gps}"
+    options: dict[str, Any] = {
+        "sample_rate": SAMPLE_RATE,
+        "host": remote.HOST,
+        "session": session,
+    }
+    with remote.one_line_offline(f"{remote.HOST}, {wanted}"):
+        if event:
+            urls = get_event_urls(event, detector=detector, **options)
+        else:
+            # The same question for all times in a file: its answer is remembered.
+            start, end = span[0] // BULK * BULK, -(-span[1] // BULK) * BULK
+            urls = get_run_urls(None, detector, start, end, **options)
+        segments = {url: url_segment(url) for url in urls}
+
+    def room(url: str) -> float:
+        start, end = segments[url]
+        return min(gps - start, end - gps, LENGTHS[-1] / 2)
+
+    def seconds(url: str) -> int:
+        start, end = segments[url]
+        return end - start
+
+    most = max(map(room, urls), default=0.0)
+    if most <= 0:
+        raise StrainError(
+            f"{wanted}: there is no public strain; gwosc.org/timeline shows when there is, or give "
+            "a file with --strain"
+        )
+    size = min(seconds(url) for url in urls if room(url) == most)
+    return [url for url in urls if seconds(url) == size and segments_overlap(segments[url], span)]
+
+
+def _read(session: requests.Session, url: str, span: Span, folder: Path, progress: bool) -> Strain:
+    """The part of a file that lies in the span."""
+    path = folder / Path(url).name
+    start, end = url_segment(url)
+    if end - start > span[1] - span[0] and not remote.is_intact(path):
+        try:
+            with remote.RangeFile(session, url, progress) as file:
+                return read_hdf5(file, url, span)
+        except remote.NoRangesError:
+            pass
+    return read_strain(remote.download(session, url, path, progress), around=span)
+
+
+def _joined(parts: Sequence[Strain], span: Span) -> Strain:
+    """The whole span, NaN where no part is."""
+    rate = parts[0].sample_rate
+    values = np.full(int((span[1] - span[0]) * rate), np.nan)
+    for part in parts:
+        first = round((part.start - span[0]) * rate)
+        values[first : first + len(part.values)] = part.values
+    return Strain(values, float(span[0]), rate, parts[0].detector)
+
+
+def _keep(strain: Strain, path: Path) -> None:
+    """Writes strain in GWOSC's layout, with its checksum beside it."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        samples = file.create_dataset(
+            "strain/Strain", data=strain.values, compression="gzip", shuffle=True
+        )
+        samples.attrs.update(Xstart=strain.start, Xspacing=1 / strain.sample_rate)
+        file["meta/GPSstart"] = strain.start
+        file["meta/Duration"] = strain.duration
+        file["meta/Detector"] = strain.detector
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Others may be reading or writing the same.
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    part.write_bytes(content.getvalue())
+    remote.seal(part.replace(path))

@@ -1,0 +1,296 @@
+"""Strain files of every format, and the block around an event: what is read and what is refused."""
+
+import sys
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+from gwosc_server import write_strain
+
+from flax_glitch.strain.files import StrainError, block, read_strain
+from flax_glitch.strain.qtransform import SAMPLE_RATE
+
+START, RATE = 1126259446, 4096
+NAME = "H-H1_LOSC_4_V2-1126259446-32.hdf5"
+
+
+def noise(seconds, rate=RATE):
+    return 1e-21 * np.random.default_rng(0).normal(size=int(seconds * rate))
+
+
+def times(values, rate=RATE):
+    return START + np.arange(len(values)) / rate
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes values to a file of the format that the name's ending says."""
+
+    def write(values, name, **options):
+        path = tmp_path / name
+        match path.suffix:
+            case ".hdf5":
+                write_strain(path, values, START, **options)
+            case ".npy":
+                np.save(path, values)
+            case ".csv":
+                table = np.stack([times(values), values], 1)
+                np.savetxt(path, table, "%.7f,%.18e", header="gps,strain", comments="")
+            case ".txt":
+                np.savetxt(path, values, header="strain")
+        return path
+
+    return write
+
+
+def strain_of(values, write, name="H1.hdf5", **options):
+    return read_strain(write(values, name, **options))
+
+
+@pytest.mark.parametrize("name", ["H1.hdf5", "H1.npy", "H1.csv", "H1.txt"])
+@pytest.mark.parametrize("around", [None, (START + 1.0, START + 3.5)])
+def test_every_format_gives_the_same_strain(write, name, around):
+    values = noise(5)
+    known = name in ("H1.hdf5", "H1.csv")
+    given = {} if known else {"gps_start": float(START), "sample_rate": 4096.0}
+    strain = read_strain(write(values, name), around=around, **given)
+    first, last = (0, 5) if around is None else (1, 3.5)
+    np.testing.assert_array_equal(strain.values, values[int(first * RATE) : int(last * RATE)])
+    assert strain.values.dtype == np.float64
+    assert (strain.start, strain.end) == (START + first, START + last)
+    assert (strain.sample_rate, strain.detector) == (4096, "H1")
+
+
+def test_the_content_tells_the_format_and_not_the_name(write):
+    path = write(noise(5), "H1.hdf5")
+    assert read_strain(path.rename(path.with_name("H1.txt"))).duration == 5
+
+
+def test_a_real_file_is_read_as_gwpy_reads_it(shared_data):
+    timeseries = pytest.importorskip("gwpy.timeseries")
+    path = shared_data / "strain" / NAME
+    theirs = timeseries.TimeSeries.read(path, format="hdf5.gwosc")
+    ours = read_strain(path)
+    np.testing.assert_array_equal(ours.values, theirs.value)
+    assert (ours.start, ours.sample_rate) == (theirs.t0.value, theirs.sample_rate.value)
+    assert (ours.detector, ours.duration) == ("H1", 32)
+
+
+def test_of_a_long_file_only_the_part_around_is_read(write, monkeypatch):
+    from flax_glitch.strain import files, formats
+
+    path = write(noise(20), "H1.hdf5", seconds=4096 * 16)
+    for module in (files, formats):
+        monkeypatch.setattr(module, "MAX_SAMPLES", 10 * RATE)
+    assert read_strain(path, around=(START + 5.0, START + 15.0)).duration == 10
+    with pytest.raises(StrainError, match="has 268,435,456 samples, more than 40,960; cut it"):
+        read_strain(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("H1.npy", {}, "doesn't say its gps-start; give --gps-start"),
+        ("H1.npy", {"gps_start": 1.0}, "doesn't say its sample-rate; give --sample-rate"),
+        ("H1.hdf5", {"sample_rate": 16384.0}, "is 4096.0 by the file, and 16384.0 was given"),
+        ("H1.hdf5", {"gps_start": 5.0}, "is 1126259446.0 by the file, and 5.0 was given"),
+        ("H1.hdf5", {"detector": "L1"}, "is H1 by the file, and L1 was given"),
+        ("H1.hdf5", {"around": (1.0, 2.0)}, "1126259446 to 1126259451, nothing from GPS 1 to 2"),
+        ("some.txt", {"gps_start": 1.0, "sample_rate": 1.0}, "detector; give --detector"),
+        ("H1.npy", {"gps_start": 1.0, "sample_rate": 0.5}, "0.5 samples a second"),
+        ("H1.npy", {"gps_start": float("nan"), "sample_rate": 1.0}, "starts at GPS nan"),
+    ],
+)
+def test_what_is_missing_or_contradicts_is_told_with_the_numbers(write, name, given, message):
+    with pytest.raises(StrainError) as caught:
+        read_strain(write(noise(5), name), **given)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_detector_is_the_file_s_or_its_name_s_or_the_user_s(write):
+    given = {"gps_start": 1.0, "sample_rate": 4096.0}
+    assert read_strain(write(noise(1), "L-L1_X-1-1.npy"), **given).detector == "L1"
+    assert read_strain(write(noise(1), "L-L1_X-1-1.npy"), detector="V1", **given).detector == "V1"
+    assert read_strain(write(noise(1), "SH1A.npy"), detector="K1", **given).detector == "K1"
+    assert read_strain(write(noise(1), "L1.hdf5", detector="V1")).detector == "V1"
+    with pytest.raises(StrainError, match="is of detector 'X1'; give H1, L1"):
+        read_strain(write(noise(1), "any.npy"), detector="X1", **given)
+
+
+BAD_ARRAYS = {
+    "float64 of shape (2, 5)": np.zeros((2, 5)),
+    "float64 of shape (0,)": np.zeros(0),
+    "complex128 of shape (5,)": np.zeros(5, complex),
+    "int64 of shape (5,)": np.zeros(5, np.int64),
+    "Python objects in dtype": np.array([{}]),
+    "is infinite at GPS 1126259446.5": np.array([0, np.nan, np.inf, 0]),
+}
+
+
+@pytest.mark.parametrize("message", BAD_ARRAYS)
+def test_arrays_that_are_no_strain_are_refused(write, message):
+    path = write(BAD_ARRAYS[message], "H1.npy")
+    with pytest.raises(StrainError) as caught:
+        read_strain(path, gps_start=float(START), sample_rate=4.0)
+    assert message in str(caught.value)
+
+
+BAD_CONTENT = {
+    "holds nothing": b"",
+    "holds something else": b"PK\3\4\0\0",
+    "file signature not found": b"\x89HDF" + bytes(100),
+    "can't be read": b"\x93NUMPY\1\0\xff",
+    "has no numbers in its first 100 lines": b"detector\nsilence\n",
+    "columns; give strain, or GPS time and strain": b"1,2,3\n4,5,6\n",
+    "times aren't evenly spaced": b"1 0\n1.25 0\n2 0\n",
+    "times aren't evenly spaced, a": b"2 0\n1 0\n",
+    "could not convert string": b"1.0\nx\n",
+}
+
+
+@pytest.mark.parametrize("message", BAD_CONTENT)
+def test_files_that_hold_no_strain_are_refused_in_one_line(tmp_path, message):
+    path = tmp_path / "H1\n.data"
+    path.write_bytes(BAD_CONTENT[message])
+    with pytest.raises(StrainError) as caught:
+        read_strain(path, gps_start=1.0, sample_rate=4.0)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders_are_told(tmp_path):
+    with pytest.raises(StrainError, match=r"H1\.npy: can't be read \(No such file"):
+        read_strain(tmp_path / "H1.npy")
+    with pytest.raises(StrainError, match=r"can't be read \(Is a directory"):
+        read_strain(tmp_path)
+
+
+def test_hdf5_that_leads_to_other_files_or_to_too_much_memory_is_refused(tmp_path, write):
+    write(noise(1), "secret.hdf5")
+    for name in ("link", "raw", "virtual", "chunks", "none"):
+        path = tmp_path / f"{name}.hdf5"
+        with h5py.File(path, "w") as file:
+            layout = h5py.VirtualLayout((RATE,), "f8")
+            layout[:] = h5py.VirtualSource("secret.hdf5", "strain/Strain", (RATE,))
+            match name:
+                case "link":
+                    file["strain"] = h5py.ExternalLink("secret.hdf5", "strain")
+                case "raw":
+                    raw = [("secret.hdf5", 0, 80)]
+                    file.create_dataset("strain/Strain", (10,), "f8", external=raw)
+                case "virtual":
+                    file.create_virtual_dataset("strain/Strain", layout)
+                case "chunks":
+                    file.create_dataset(
+                        "strain/Strain", (9,), "f4", chunks=(2**28,), maxshape=(None,)
+                    )
+        with pytest.raises(StrainError, match=r"has (no data set strain/Strain|chunks of \(2684)"):
+            read_strain(path)
+
+
+def test_gwf_is_read_by_gwpy_where_its_reader_is_installed(tmp_path, monkeypatch):
+    path = tmp_path / "some.gwf"
+    path.write_bytes(b"IGWD" + bytes(60))
+    names = ["V1:DQ", "V1:Hrec_hoft_16384Hz_clean", "V1:Hrec_hoft_16384Hz"]
+    series = pytest.importorskip("gwpy.timeseries").TimeSeries(noise(8), t0=START, sample_rate=RATE)
+    asked = []
+    reader = SimpleNamespace(read=lambda *given, **_: asked.append(given) or series)
+    timeseries = SimpleNamespace(TimeSeries=reader)
+    listing = SimpleNamespace(get_channel_names=lambda _: names)
+    monkeypatch.setitem(sys.modules, "gwpy.timeseries", timeseries)
+    monkeypatch.setitem(sys.modules, "gwpy.io.gwf", listing)
+    strain = read_strain(path)
+    np.testing.assert_array_equal(strain.values, noise(8))
+    assert (strain.start, strain.sample_rate, strain.detector) == (START, RATE, "V1")
+    assert asked == [(path, "V1:Hrec_hoft_16384Hz")]
+    del names[1:]
+    with pytest.raises(StrainError, match="has no channel called strain or hoft"):
+        read_strain(path)
+    monkeypatch.setitem(sys.modules, "gwpy.io.gwf", None)
+    with pytest.raises(StrainError, match=r"pip install 'flax-glitch\[gwf\]'"):
+        read_strain(path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "event", "length", "place"),
+    [
+        (100, 50.25, 64, 32.0),
+        (100, 10.0, 64, 10.0),
+        (100, 97.5, 64, 61.5),
+        (32, 16.4, 32, 16.4),
+        (40, 20.0, 32, 16.0),
+        (10, 2.5, 8, 2.5),
+    ],
+)
+def test_a_block_is_as_long_as_can_be_with_the_event_in_its_middle(
+    write, seconds, event, length, place
+):
+    samples, found = block(strain_of(noise(seconds), write), START + event)
+    assert len(samples) == length * SAMPLE_RATE
+    assert found == pytest.approx(place, abs=1e-3)
+
+
+@pytest.mark.parametrize("rate", [4096, 8192, 10000, 16384])
+def test_a_tone_keeps_its_amplitude_its_phase_and_its_place_in_time(write, rate):
+    time = np.arange(70 * rate) / rate
+    values = 1e-21 * np.sin(2 * np.pi * 1000 * time) + 1e-20
+    strain = strain_of(values, write, rate=rate)
+    samples, event = block(strain, START + 40.3)
+    begin = 40.3 - event
+    ours = begin + np.arange(len(samples)) / SAMPLE_RATE
+    tone = 1e-21 * np.sin(2 * np.pi * 1000 * ours) + 1e-20
+    inner = slice(SAMPLE_RATE // 8, -SAMPLE_RATE // 8)
+    assert np.abs(samples - tone)[inner].max() < 0.01e-21
+    assert np.abs(samples - tone).max() < 2e-21  # no step at the edges, where the data end
+
+
+def test_what_the_new_rate_can_t_hold_is_suppressed(write):
+    time = np.arange(16 * 16384) / 16384
+    strain = strain_of(np.sin(2 * np.pi * 6000 * time), write, rate=16384)
+    samples, _ = block(strain, START + 8.0)
+    assert np.abs(samples[1000:-1000]).max() < 2e-3
+
+
+def with_gap(begin, end, seconds=100):
+    values = noise(seconds)
+    values[int(begin * RATE) : int(end * RATE)] = np.nan
+    return values
+
+
+@pytest.mark.parametrize(
+    ("gap", "length", "place"),
+    [((0, 20), 64, 30.0), ((0, 45), 32, 5.0), ((55, 100), 32, 27.0), ((53, 54), 32, 29.0)],
+)
+def test_a_gap_further_out_shortens_the_block(write, gap, length, place):
+    samples, event = block(strain_of(with_gap(*gap), write), START + 50.0)
+    assert len(samples) == length * SAMPLE_RATE
+    assert event == pytest.approx(place)
+    assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "event", "message"),
+    [
+        (noise(10), -1.0, "1126259446 to 1126259456 doesn't hold GPS 1126259445.0; give a time"),
+        (noise(10), 10.0, "doesn't hold GPS 1126259456.0"),
+        (noise(10), float("nan"), "doesn't hold GPS nan"),
+        (noise(10), 1.5, "has 1.50 s before GPS 1126259447.5 and 8.50 s after it"),
+        (noise(10), 9.0, "has 9.00 s before GPS 1126259455 and 1.00 s after it"),
+        (noise(7), 3.0, "has 7.00 s without a gap about GPS 1126259449.0; a picture needs 8 s"),
+        (with_gap(51, 51.5), 50.0, "no data from GPS 1126259497 to 1126259497.5, within 2 s"),
+        (with_gap(48.5, 60), 50.0, "no data from GPS 1126259494.5 to 1126259506, within 2 s"),
+        (np.zeros(40960), 5.0, "is 0.0 throughout"),
+    ],
+)
+def test_too_little_strain_about_an_event_is_told_with_the_numbers(write, values, event, message):
+    with pytest.raises(StrainError) as caught:
+        block(strain_of(values, write), START + event)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("H1's strain of GPS 1126259446 to ")
+
+
+def test_strain_sampled_too_slowly_is_refused(write):
+    with pytest.raises(StrainError, match=r"has 2048 samples a second, too few .* 4096 Hz or more"):
+        block(strain_of(noise(10, 2048), write, rate=2048), START + 5.0)

@@ -1,0 +1,74 @@
+"""Pictures drawn from strain are Gravity Spy's, to the pixel."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from test_qtransform import EVENT, TIMES, frequency_of, time_of
+
+from flax_glitch.classes import DURATIONS
+from flax_glitch.data.pictures import load_picture
+from flax_glitch.strain.files import Strain
+from flax_glitch.strain.picture import MOST, full_picture, indices, png, scan, spectrogram
+from flax_glitch.strain.qtransform import FREQUENCIES, SAMPLE_RATE
+from flax_glitch.strain.viridis import VIRIDIS
+
+
+@pytest.fixture(scope="module")
+def strain():
+    burst = np.exp(-((TIMES / 0.02) ** 2)) * np.cos(2 * np.pi * 120 * TIMES)
+    values = np.random.default_rng(5).normal(size=len(TIMES)) + burst
+    return Strain(values, 1000.0, float(SAMPLE_RATE), "H1")
+
+
+@pytest.fixture(scope="module")
+def drawn(strain):
+    return scan(strain, 1000.0 + EVENT)
+
+
+def test_colours_are_matplotlibs():
+    np.testing.assert_array_equal(
+        VIRIDIS, matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
+    )
+    energies = np.linspace(-1, 30, 5000, dtype=np.float32).reshape(50, 100)
+    scaled = (energies / np.float32(MOST)).clip(0, 1)
+    expected = matplotlib.colormaps["viridis"](scaled, bytes=True)[..., :3]
+    different = (spectrogram(energies) != expected).any(-1)
+    assert different.mean() < 0.001  # at the edges of colours rounding decides
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_full_picture_cut_as_every_picture_is_the_direct_one(drawn, number):
+    duration = DURATIONS[number]
+    whole = png(full_picture(drawn.energies[number], duration, "H1"))
+    assert Image.open(io.BytesIO(whole)).size == (800, 600)
+    loaded = load_picture(whole)
+    assert loaded.geometry == "full"
+    np.testing.assert_array_equal(loaded.pixels, drawn.views[duration])
+
+
+def test_pixels_are_where_matplotlib_puts_their_time_and_frequency():
+    figure = Figure(figsize=(8, 6), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.125, 0.1, 574 / 800, 0.8))
+    axes.set_yscale("log", base=2)
+    axes.set(xlim=(-1, 1), ylim=FREQUENCIES)
+    axes.set_facecolor("purple")
+    axes.axhline(frequency_of(300), color="black", linewidth=0.5, snap=False)
+    axes.axvline(time_of(400, 2.0), color="black", linewidth=0.5, snap=False)
+    canvas.draw()
+    area = load_picture(np.asarray(canvas.buffer_rgba())).pixels.astype(int).sum(-1)
+    assert (area.sum(1).argmin(), area.sum(0).argmin()) == (300, 400)
+
+
+def test_the_brightest_colour_begins_at_the_clip():
+    assert indices(np.array([[0.0, MOST, 1e9, -3.0]], np.float32)).tolist() == [[0, 255, 255, 0]]
+
+
+def test_a_title_names_the_site(drawn):
+    titles = [full_picture(drawn.energies[0], 0.5, name)[:50] for name in ("H1", "L1")]
+    assert (titles[0] != titles[1]).any()
