@@ -22,7 +22,7 @@ from scipy.signal import resample_poly
 from flax_glitch.classes import DURATIONS
 from flax_glitch.simulate.noise import coloured
 from flax_glitch.strain.files import Strain, read_strain
-from flax_glitch.strain.picture import MOST, Scan, scan
+from flax_glitch.strain.picture import MOST, scan
 from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, COLUMNS, FREQUENCIES, ROWS
 
 RATE = 16384
@@ -43,7 +43,7 @@ def main() -> None:
     for name, (strain, gps) in cases.items():
         compare(name, strain, gps, options.rounds)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"greatest memory of the process, GWpy's included: {peak:.0f} MB")  # noqa: T201
+    print(f"greatest memory of the process, GWpy's included: {peak:.0f} MB")
 
 
 def simulated(seed: int) -> Strain:
@@ -67,10 +67,10 @@ def compare(name: str, strain: Strain, gps: float, rounds: int) -> None:
     ours = scan(strain, gps)
     theirs = gwpy_scan(series, gps, DURATIONS[-1])
     same = np.isclose(ours.q, theirs.q, rtol=1e-4)
-    print(f"{name}: Q {ours.q:.2f}, GWpy's {theirs.q:.2f}{'' if same else ' ANOTHER PLANE'}")  # noqa: T201
+    print(f"{name}: Q {ours.q:.2f}, GWpy's {theirs.q:.2f}{'' if same else ' ANOTHER PLANE'}")
     for duration, energies in zip(DURATIONS, ours.energies, strict=True):
         apart = np.abs(energies.clip(0, MOST) - on_pixels(theirs, gps, duration).clip(0, MOST))
-        print(  # noqa: T201
+        print(
             f"  {duration} s: apart {np.percentile(apart, 99):.3f} (99th percentile), "
             f"{apart.mean():.3f} (mean), {apart.max():.2f} (greatest), of {MOST}"
         )
@@ -81,7 +81,7 @@ def compare(name: str, strain: Strain, gps: float, rounds: int) -> None:
             seconds(lambda: [gwpy_scan(series, gps, duration) for duration in DURATIONS])
         )
     mine, other = statistics.median(times["ours"]), statistics.median(times["GWpy"])
-    print(  # noqa: T201
+    print(
         f"  ours {mine * 1e3:.0f} ms a glitch ({1 / mine:.1f} a second), GWpy {other:.2f} s: "
         f"{other / mine:.0f} times (medians of {rounds})"
     )

@@ -52,14 +52,15 @@ def background(rng: np.random.Generator, detector: str) -> Wave:
     """Returns whitened noise as it is seen behind glitches: white, and a little more.
 
     What whitening by a median spectrum leaves over is added: the level at low frequency, which
-    wanders by minutes and seconds, and lines that swell and fade.
+    wanders within seconds, and now and then a line that swells and fades.
     """
     noise = rng.normal(size=len(TIMES))
-    excess = rng.gamma(1.5, 0.25)
-    low = band_noise(rng, 9.0, rng.uniform(20, 60))
-    noise += 0.08 * excess * np.exp(0.7 * wander(rng, rng.uniform(0.3, 2.0))) * low
-    if rng.random() < 0.5:
+    high = rng.uniform(20, 60)
+    level = np.sqrt((high - 9) / (SAMPLE_RATE / 2)) * min(rng.gamma(1.5, 0.3), 1.0)
+    swell = np.exp(0.7 * wander(rng, rng.uniform(0.3, 2.0))).clip(max=2.0)
+    noise += level * swell * band_noise(rng, 9.0, high)
+    if rng.random() < 0.4:
         line, _ = LINES[detector][rng.integers(len(LINES[detector]))]
-        swell = np.exp(0.8 * wander(rng, rng.uniform(0.5, 4.0)) - 0.5)
-        noise += 0.03 * swell * band_noise(rng, line - 0.5, line + 0.5)
+        swell = np.exp(0.8 * wander(rng, rng.uniform(0.5, 4.0)) - 0.5).clip(max=1.5)
+        noise += 0.015 * swell * band_noise(rng, line - 0.5, line + 0.5)
     return noise

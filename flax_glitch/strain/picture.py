@@ -1,6 +1,7 @@
 """From strain to the pictures that Gravity Spy draws of it."""
 
-import io
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
-from PIL import Image
 
 from flax_glitch.arrays import Picture
 from flax_glitch.classes import DURATIONS
@@ -75,7 +75,7 @@ def indices(energies: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row
 
 def spectrogram(energies: Float[np.ndarray, "row column"]) -> Picture:
     """Returns an energy map in Gravity Spy's colours: the area inside a picture's frame."""
-    return VIRIDIS[indices(energies)]
+    return np.take(VIRIDIS, indices(energies), axis=0)
 
 
 def full_picture(energies: Float[np.ndarray, "478 568"], duration: float, detector: str) -> Picture:
@@ -91,10 +91,21 @@ def full_picture(energies: Float[np.ndarray, "478 568"], duration: float, detect
 
 
 def png(picture: Picture) -> bytes:
-    """Returns a picture as the content of a PNG file."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", compress_level=4)
-    return file.getvalue()
+    """Returns a picture as the content of a PNG file.
+
+    Pillow filters the rows, which takes three times as long and of few colours saves nothing.
+    """
+    height, width, _ = picture.shape
+    rows = np.pad(picture.reshape(height, -1), ((0, 0), (1, 0)))  # each begins with 0: no filter
+    header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 1)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """Returns a part of a PNG file (RFC 2083, section 3.2)."""
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
 
 @cache

@@ -48,6 +48,10 @@ class NoRangesError(Exception):
     """The server sends only whole files."""
 
 
+class OfflineError(StrainError):
+    """A host can't be reached."""
+
+
 def open_session(host: str) -> requests.Session:
     """Returns a session that asks one host alone, and again after a pause where it is busy."""
     retry = Retry(
@@ -90,7 +94,8 @@ def one_line_offline(wanted: str, cure: str = CURE) -> Iterator[None]:
         said = f"the answer is {answer.status_code} {answer.reason}; check name and time, or {cure}"
     except requests.RequestException as error:
         cause = getattr(error.args[0], "reason", error) if error.args else type(error).__name__
-        said = f"can't be reached ({str(cause).rpartition(': ')[2]}); offline? {cure}"
+        reason = f"can't be reached ({str(cause).rpartition(': ')[2]})"
+        raise OfflineError(f"{wanted}: {reason}; offline? {cure}") from None
     except (KeyError, TypeError, ValueError) as error:
         said = f"the answer isn't understood ({error!r}); update the package gwosc, or {cure}"
     raise StrainError(f"{wanted}: {said}")

@@ -10,9 +10,15 @@ from flax_glitch.simulate.glitches import bursts, lines, loud, others, resonance
 from flax_glitch.simulate.noise import background
 from flax_glitch.simulate.shapes import SECONDS, Wave
 from flax_glitch.strain.picture import Scan
-from flax_glitch.strain.qtransform import scan_whitened
+from flax_glitch.strain.qtransform import (
+    AXES_HEIGHT,
+    FREQUENCIES,
+    ROWS,
+    frequencies,
+    scan_whitened,
+)
 
-__all__ = ["GLITCHES", "H1_SHARE", "simulate"]
+__all__ = ["GLITCHES", "simulate"]
 
 GLITCHES: Mapping[str, Callable[[np.random.Generator], Wave]] = MappingProxyType(
     {
@@ -42,15 +48,43 @@ GLITCHES: Mapping[str, Callable[[np.random.Generator], Wave]] = MappingProxyType
 )
 """For each class the function that draws a whitened waveform."""
 
+H1_SHARE = 0.6
+"""Share of glitches that are said to be from H1, whatever their class: no class tells it."""
+
+O1_O2 = (1126051217, 1187733618)
+"""GPS seconds of the first two observing runs."""
+
+EARLY_LEVEL, EARLY_AXIS = 0.7, 0.6
+"""Shares of pictures drawn as most of the training set is (measured on real pictures): noise with
+a mean energy of 1 in place of a median of 1, and a frequency axis that ends where the plane does.
+"""
+
 
 def simulate(label: str, rng: np.random.Generator) -> Scan:
     """Returns what Gravity Spy's pictures would show of a simulated glitch.
 
     Computed in double precision, so that a seed gives the same pictures on any machine.
     """
-    detector = "H1" if rng.random() < 0.6 else "L1"
-    gps = round(rng.uniform(1126051217, 1187733618), 3)  # O1 and O2
+    detector = "H1" if rng.random() < H1_SHARE else "L1"
+    gps = round(rng.uniform(*O1_O2), 3)
     strain = GLITCHES[label](rng) + background(rng, detector)
     with jax.enable_x64(True):
-        energies, q = scan_whitened(strain, np.float64(SECONDS / 2))
-        return Scan(detector, gps, float(q), np.asarray(energies))
+        scanned = scan_whitened(strain, np.float64(SECONDS / 2))
+        energies, q = np.asarray(scanned.energies), float(scanned.q)
+    if rng.random() < EARLY_LEVEL:
+        energies = energies * np.log(2)
+    if rng.random() < EARLY_AXIS:
+        energies = _on_early_axis(energies, q)
+    return Scan(detector, gps, q, energies)
+
+
+def _on_early_axis(energies: np.ndarray, q: float) -> np.ndarray:
+    """Returns energies moved to where they lie between the plane's own first and last row."""
+    low, high = FREQUENCIES
+    known = frequencies(q, 64)
+    up = 1 - (np.arange(ROWS) + 1.5) / AXES_HEIGHT
+    wanted = known[0] * (known[-1] / known[0]) ** up
+    places = (1 - np.log(wanted / low) / np.log(high / low)) * AXES_HEIGHT - 1.5
+    before = places.astype(int).clip(0, ROWS - 2)
+    share = (places - before)[:, None]
+    return energies[:, before] * (1 - share) + energies[:, before + 1] * share

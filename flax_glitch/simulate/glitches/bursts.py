@@ -77,7 +77,7 @@ def chirp(rng: np.random.Generator) -> Wave:
     delay = 2 * np.pi * frequency * (merger - TIMES[0]) + angle(rng)
     strain = inspiral(first, second, frequency) * np.exp(-1j * delay)
     density = asd(str(rng.choice(["H1", "L1"])), frequency)
-    snr = rng.uniform(1.6, 2.8) * from_quantiles(rng, (9.4, 11.0, 13.0, 15.1, 21.3))
+    snr = rng.uniform(1.1, 2.6) * from_quantiles(rng, (9.4, 11.0, 13.0, 15.1, 21.3))
     return scaled(np.fft.irfft(strain / density, len(TIMES)), snr)
 
 

@@ -48,17 +48,17 @@ def air_compressor(rng: np.random.Generator) -> Wave:
 
 
 def low_frequency_lines(rng: np.random.Generator) -> Wave:
-    """A line below 20 Hz for a second or more: at 9.5 to 14 Hz, or near 18.5 Hz."""
+    """A line below 20 Hz for a second or more: at 10 to 14 Hz, or near 18.5 Hz."""
     kind = rng.random()
     if kind < 0.7:
-        frequency = rng.uniform(9.5, 11.6)
+        frequency = rng.uniform(9.9, 11.7)
     elif kind < 0.82:
-        frequency = rng.uniform(11.6, 14.5)
+        frequency = rng.uniform(11.7, 14.5)
     else:
         frequency = rng.normal(18.5, 0.35)
     drift = between(rng, 0.002, 0.03) * wander(rng, rng.uniform(0.5, 2.0))
     track = frequency * (1 + drift + rng.normal(0, 0.02) * TIMES)
-    swell = bump(rng.normal(0, 0.1), between(rng, 0.2, 2.0))
+    swell = bump(rng.normal(0, 0.1), between(rng, 0.3, 2.0))
     swell += rng.uniform(0, 0.5) * bump(rng.normal(0, 1.5), between(rng, 0.3, 1.0))
     wave = tone(track, swell, rng.uniform(0, 2 * np.pi))
     if rng.random() < 0.3:
@@ -77,8 +77,8 @@ def wandering_line(rng: np.random.Generator) -> Wave:
         hook, gate = _pieces(rng)
         track, swell = track * hook, swell * gate
     first, last, edge = -between(rng, 0.3, 7.0), between(rng, 0.3, 7.0), between(rng, 0.01, 0.3)
-    swell *= _step((TIMES - first) / edge) * _step((last - TIMES) / edge)
-    level = between(rng, 0.55, 1.4)
+    swell *= _step(np.minimum(TIMES - first, last - TIMES) / edge)
+    level = between(rng, 0.75, 1.5)
     wave = tone(track, level * swell)
     if rng.random() < 0.4:
         wave += tone(2 * track, rng.uniform(0.3, 0.8) * level * swell)
@@ -99,7 +99,7 @@ def _pieces(rng: np.random.Generator) -> tuple[Wave, Wave]:
     depth = between(rng, 0.08, 0.8) * rng.uniform(0, 1, 512)
     plateau, level = rng.normal(1, 0.01, 512), rng.uniform(0.4, 1.0, 512)
     hook = plateau[number] - depth[number] * np.exp(-since / between(rng, 0.006, 0.04))
-    gate = level[number] * _step((stay[number] - since) / 0.004) * _step((since - 0.006) / 0.003)
+    gate = level[number] * _step(np.minimum(stay[number] - since, since - 0.006) / 0.004)
     return (hook, gate) if rng.random() < 0.7 else (hook[::-1], gate[::-1])
 
 

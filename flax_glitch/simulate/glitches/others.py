@@ -40,10 +40,10 @@ def _bar(rng: np.random.Generator, snr: float) -> Wave:
 
 def _crown(rng: np.random.Generator, snr: float) -> Wave:
     """Fast scattering: short arches side by side at 25 to 60 Hz (Soni et al. 2021)."""
-    rate, peak = between(rng, 1.5, 4.5), between(rng, 28, 60)
+    rate, peak = between(rng, 2.5, 5.0), between(rng, 28, 60)
     frequency = peak * (1 + 0.2 * wander(rng, 0.3)) * np.cos(np.pi * rate * TIMES)
     loudness = np.exp(0.8 * wander(rng, 0.4)) * bump(0, between(rng, 0.3, 3.0))
-    return tracks.track(frequency, loudness * tracks.seen_above(0.6 * peak, frequency), 1.5 * snr)
+    return tracks.track(frequency, loudness * tracks.seen_above(0.6 * peak, frequency), snr)
 
 
 def _spikes(rng: np.random.Generator, snr: float) -> Wave:

@@ -48,15 +48,15 @@ def ripples_1400(rng: np.random.Generator) -> Wave:
 def violin_mode(rng: np.random.Generator) -> Wave:
     """Fibres of the suspension are struck and ring near 500 Hz and its multiples.
 
-    At H1 they are struck again and again, together with something below; at L1 mostly
-    once, and they ring longer.
+    At H1 they are struck again and again, and something thuds below; at L1 mostly once, and they
+    ring longer.
     """
-    often, loudest = rng.random() < 0.65, between(rng, 7.5, 16.0)
+    often, loudest = rng.random() < 0.65, between(rng, 8.0, 20.0)
     ring = between(rng, 0.007, 0.014) if often else between(rng, 0.012, 0.045)
     split = rng.uniform(0.06, 0.09) if often and rng.random() < 0.8 else 0.0
     modes = (rng.normal((505, 1040, 1570, 2025) if often else (524, 1045, 1577, 2025), 8)).tolist()
-    shares = rng.uniform(0.3, 0.95, 4)
-    shares[rng.choice(3, p=(0.35, 0.4, 0.25))] = 1.0
+    shares = rng.uniform(0.4, 0.95, 4)
+    shares[rng.choice(3, p=(0.4, 0.45, 0.15))] = 1.0
     strikes = [(rng.uniform(-0.03, 0.03), loudest)]
     for _ in range(rng.poisson(between(rng, 2, 12) if often else 0.4)):
         strikes.append((rng.uniform(-2, 2), loudest * rng.uniform(0.25, 1.1)))
@@ -87,7 +87,7 @@ def _thud(rng: np.random.Generator, time: float) -> list[Burst]:
     if abs(time) > 0.4 and rng.random() < 0.05:
         loudness, count = between(rng, 8, 25), 5
     else:
-        loudness, count = rng.uniform(1, 6), rng.integers(1, 4)
+        loudness, count = rng.uniform(1, 6), int(rng.integers(1, 4))
     frequencies = np.exp(rng.uniform(np.log(30), np.log(220), count))
     return [(time, f, 2.5 / f, loudness * rng.uniform(0.4, 1.0)) for f in frequencies.tolist()]
 

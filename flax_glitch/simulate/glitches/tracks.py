@@ -30,10 +30,10 @@ def scattered_light(rng: np.random.Generator) -> Wave:
     arch = swing * np.cos(np.pi * (TIMES - rng.uniform(-0.2, 0.2)) / length)
     envelope = np.exp(0.3 * wander(rng, 0.6)) * (bump(0, 0.5 * length) + rng.uniform(0, 0.6) ** 2)
     wall = rng.uniform(12, 19)  # Hz: below, whitened strain holds no more of it
-    snr = from_quantiles(rng, (9.0, 11.0, 14.0, 20.0, 45.0))
+    snr = from_quantiles(rng, (9.0, 11.0, 13.0, 18.0, 42.0))
     wave = np.zeros_like(TIMES)
     for n in range(1, loudest + int(rng.integers(1, 4))):
-        height = 1.0 if n == loudest else between(rng, 0.1, 0.8)
+        height = 1.0 if n == loudest else between(rng, 0.25, 1.0)
         wave += track(n * arch, envelope * seen_above(wall, n * arch), height * snr)
     return wave
 
@@ -54,7 +54,7 @@ def whistle(rng: np.random.Generator) -> Wave:
         beat = turn + 2 * between(rng, 6e3, 1e5) / swing**2 * (1 - np.cos(swing * time))
     loudness = np.exp(0.35 * wander(rng, rng.uniform(0.03, 0.2)))
     low, high = between(rng, 60, 300), between(rng, 1500, 3000)
-    snr = from_quantiles(rng, (4.5, 5.0, 5.6, 6.8, 10.5))
+    snr = from_quantiles(rng, (7.2, 7.8, 8.6, 10.3, 16.0))
 
     def note(beat: Wave) -> Wave:
         audible = seen_above(low, beat) * (1 - seen_above(high, beat)) * (np.abs(beat) < 4000)
@@ -62,27 +62,29 @@ def whistle(rng: np.random.Generator) -> Wave:
 
     wave = track(beat, note(beat), snr)
     if rng.random() < 0.25:
-        other = (
-            beat * rng.choice((0.5, 2.0)) if rng.random() < 0.5 else beat * rng.uniform(0.7, 1.4)
-        )
+        other = beat * rng.choice((0.5, 2.0, rng.uniform(0.7, 1.4)))
         wave += track(other, note(other), snr * rng.uniform(0.4, 0.9))
     return wave
 
 
 def scratchy(rng: np.random.Generator) -> Wave:
-    """Light off something that shakes at some 10 Hz: only the tips of arches are seen, one a cell."""
+    """Light off something that shakes at some 10 Hz: only the tips of arches are seen.
+
+    Tips are not alike, as neighbouring ones come from different places.
+    """
     peak = 1.1 * from_quantiles(rng, (99.0, 121.7, 153.7, 190.8, 237.1))
     shake = between(rng, 9, 17) * TIMES + rng.uniform(0, 0.3) * wander(rng, 0.3)
     arc = np.abs(np.sin(np.pi * (TIMES / between(rng, 0.3, 0.9) + rng.uniform(-0.1, 0.1))))
     depth = rng.uniform(0.0, 0.3)
-    cell = np.floor(2 * shake + 0.5).astype(int)
-    tops = peak * (1 + rng.uniform(0.06, 0.15) * rng.normal(size=np.ptp(cell) + 1))
-    top = tops[cell - cell.min()] * (1 - depth * arc)
+    tip = np.floor(2 * shake + 0.5).astype(int)
+    tip -= tip.min()
+    heights, loud = rng.normal(size=(2, tip.max() + 1))
+    top = peak * (1 + rng.uniform(0.06, 0.16) * heights[tip]) * (1 - depth * arc)
     frequency = top * np.cos(2 * np.pi * shake)
     length = between(rng, 0.3, 8.0)
-    loudness = np.exp(0.3 * wander(rng, 0.1)) * (bump(0, length) + rng.uniform(0, 0.6))
-    amplitude = loudness * seen_above(rng.uniform(0.7, 0.95) * peak, frequency)
-    return track(frequency, amplitude, from_quantiles(rng, (4.0, 4.5, 5.0, 6.0, 8.0)))
+    loudness = np.exp(0.4 * loud[tip]) * (bump(0, length) + rng.uniform(0, 0.6))
+    amplitude = loudness * seen_above(rng.uniform(0.8, 1.05) * peak, frequency)
+    return track(frequency, amplitude, from_quantiles(rng, (8.6, 9.4, 10.3, 11.7, 15.0)))
 
 
 def paired_doves(rng: np.random.Generator) -> Wave:
@@ -115,15 +117,16 @@ def track(frequency: Wave, amplitude: Wave, snr: float) -> Wave:
     """Returns a tone along a track, whose loudest tile near the event has about that SNR.
 
     A tile collects a track for as long as it keeps to the tile's band: so long as its slope and
-    its curvature let it, and no longer than a tile of the highest Q.
+    its curvature let it, and no longer than a tile of the highest Q. The factor is measured.
     """
     slope = np.gradient(frequency) * SAMPLE_RATE
-    curvature = np.gradient(slope) * SAMPLE_RATE
-    length = 1 / (np.sqrt(np.abs(slope)) + np.cbrt(np.abs(curvature)) + np.abs(frequency) / 25 + 1)
+    bend = np.gradient(slope) * SAMPLE_RATE
+    limits = np.sqrt(np.abs(slope)) + np.cbrt(np.abs(bend)) + np.abs(frequency) / 25 + 1
+    length = 2.4 / limits
     energy = amplitude**2 / 2 * SAMPLE_RATE * length
     return tone(frequency, amplitude) * (snr / np.sqrt(energy[np.abs(TIMES) < NEAR].max()))
 
 
 def seen_above(limit: float, frequency: Wave) -> Wave:
-    """Returns 1 well above a frequency and 0 well below it; negative frequencies count as positive."""
+    """Returns 1 where a track is well above a limit (Hz), whatever its sign, and 0 well below."""
     return 1 / (1 + (limit / (np.abs(frequency) + 1e-3)) ** 8)

@@ -9,7 +9,6 @@ from flax_glitch.simulate.shapes import (
     Wave,
     band_noise,
     between,
-    bump,
     from_quantiles,
     scaled,
     wander,
@@ -27,19 +26,19 @@ def helix(rng: np.random.Generator) -> Wave:
 
     Their interference makes strands that part and meet, often with a blob near 130 Hz.
     """
-    times = np.cumsum(between(rng, 0.12, 0.7) * rng.uniform(0.3, 1.7, size=41))
+    times = np.cumsum(between(rng, 0.15, 0.7) * rng.uniform(0.4, 1.6, size=41))
     times -= times[20]
     loudness = rng.uniform(0.5, 1.0, 41) * (np.abs(times) < between(rng, 0.5, 30.0))
     loudness[20] = 1.0
-    kicks = int(rng.integers(2, 6))
+    kicks = int(rng.integers(3, 6))
     offsets = np.cumsum(rng.uniform(0.007, 0.018, kicks))
-    heights = rng.uniform(0.2, 0.9, (kicks, 1)) * rng.choice((-1.0, 1.0), (kicks, 1))
+    heights = rng.uniform(0.3, 0.8, (kicks, 1)) * rng.choice((-1.0, 1.0), (kicks, 1))
     heights[rng.integers(kicks)] = 1.0
-    response = band(between(rng, 14, 25), between(rng, 150, 450)) * tilt(rng.uniform(-0.5, 0.4))
+    response = band(between(rng, 14, 25), between(rng, 150, 450)) * tilt(rng.uniform(-0.8, 0.1))
     for overtone in (1, 2):
         centre = overtone * between(rng, 122, 138)
         peak = max(0.0, rng.uniform(-1.5, 1.5)) / overtone
-        response += peak * np.exp(-0.5 * ((FREQUENCIES / centre - 1) / 0.12) ** 2)
+        response += peak * np.exp(-0.5 * ((FREQUENCIES / centre - 1) / 0.17) ** 2)
     wave = pulses((times + offsets[:, None]).ravel(), (heights * loudness).ravel(), response)
     return wave * (from_quantiles(rng, (8.5, 9.5, 10.5, 12.0, 15.0)) / snr_near(wave, 0.08))
 
