@@ -19,25 +19,28 @@ TIMES = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE - SECONDS / 2
 Wave = Float[np.ndarray, " sample"]
 """Whitened strain at `TIMES`."""
 
+Number = float | int
+"""What families draw; run-time checks take no integer for a float."""
 
-def scaled(wave: Wave, snr: float) -> Wave:
+
+def scaled(wave: Wave, snr: Number) -> Wave:
     """Returns a waveform of that signal-to-noise ratio."""
     return wave * (snr / np.sqrt(np.sum(wave**2)))
 
 
-def bump(time: float, width: float) -> Wave:
+def bump(time: Number, width: Number) -> Wave:
     """Returns a Gaussian envelope of height 1; the width is its standard deviation in seconds."""
     return np.exp(-0.5 * ((TIMES - time) / width) ** 2)
 
 
-def sine_gaussian(frequency: float, q: float, time: float = 0.0, phase: float = 0.0) -> Wave:
+def sine_gaussian(frequency: Number, q: Number, time: Number = 0.0, phase: Number = 0.0) -> Wave:
     """Returns a burst of a frequency (Hz) and quality factor (Chatterji 2005, eq. 5.1)."""
     width = q / (2 * np.pi * frequency) / np.sqrt(2)
     return bump(time, width) * np.cos(2 * np.pi * frequency * (TIMES - time) + phase)
 
 
 def pulse(
-    frequency: float, rise: float, fall: float, time: float = 0.0, phase: float = 0.0
+    frequency: Number, rise: Number, fall: Number, time: Number = 0.0, phase: Number = 0.0
 ) -> Wave:
     """Returns a pulse whose parts all arrive at once, as a teardrop in a Q-transform.
 
@@ -49,12 +52,12 @@ def pulse(
     return np.roll(wave, round((time - TIMES[0]) * SAMPLE_RATE))
 
 
-def tone(frequency: Wave, amplitude: Wave | float = 1.0, phase: float = 0.0) -> Wave:
+def tone(frequency: Wave, amplitude: Wave | Number = 1.0, phase: Number = 0.0) -> Wave:
     """Returns a wave whose frequency (Hz) changes as given."""
     return amplitude * np.sin(2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE + phase)
 
 
-def wander(rng: np.random.Generator, scale: float) -> Wave:
+def wander(rng: np.random.Generator, scale: Number) -> Wave:
     """Returns a smooth random line of variance 1 that changes within `scale` seconds."""
     step = max(1, round(scale * SAMPLE_RATE / 8))
     count = len(TIMES) // step + 2
@@ -63,7 +66,7 @@ def wander(rng: np.random.Generator, scale: float) -> Wave:
     return np.interp(np.arange(len(TIMES)) / step, np.arange(count), smooth)
 
 
-def band_noise(rng: np.random.Generator, low: float, high: float) -> Wave:
+def band_noise(rng: np.random.Generator, low: Number, high: Number) -> Wave:
     """Returns Gaussian noise of variance 1 between two frequencies (Hz), with soft edges."""
     frequency = np.fft.rfftfreq(len(TIMES), 1 / SAMPLE_RATE)
     edge = max(0.1 * (high - low), 2 / SECONDS)
@@ -80,7 +83,7 @@ def angle(rng: np.random.Generator) -> float:
     return float(rng.uniform(0, 2 * np.pi))
 
 
-def between(rng: np.random.Generator, low: float, high: float) -> float:
+def between(rng: np.random.Generator, low: Number, high: Number) -> float:
     """Returns a number drawn evenly on a logarithmic scale."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 

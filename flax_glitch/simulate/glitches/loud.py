@@ -33,11 +33,12 @@ def shoal(rng: np.random.Generator, wave: Wave, count: int, spread: float) -> Wa
 
 
 def koi_fish(rng: np.random.Generator) -> Wave:
-    """A loud pulse with the fins that whitening leaves at 36 and 60 Hz; some swim in shoals."""
+    """A loud pulse, most with the fins that whitening leaves at 36 and 60 Hz; some in shoals."""
     wave = fish(rng, between(rng, 1.5, 3.5))
     if rng.random() < 0.4:
         wave = shoal(rng, wave, int(rng.integers(1, 6)), between(rng, 0.1, 0.6))
-    return rung(rng, 1.5 * from_quantiles(rng, (30.0, 65.0, 108.4, 165.9, 283.1)) * wave)
+    wave *= 1.5 * from_quantiles(rng, (30.0, 65.0, 108.4, 165.9, 283.1))
+    return rung(rng, wave) if rng.random() < 0.65 else wave
 
 
 def extremely_loud(rng: np.random.Generator) -> Wave:
