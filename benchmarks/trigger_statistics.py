@@ -1,6 +1,6 @@
 """Loudness and frequency of simulated glitches beside those of real triggers, class by class.
 
-    python benchmarks/trigger_statistics.py DATA/triggers/class_quantiles.csv --out docs/triggers.png
+    python benchmarks/trigger_statistics.py class_quantiles.csv --out docs/triggers.png
 
 Draws glitches, reads off their loudest tile within 0.25 s of the event, and draws its
 signal-to-noise ratio and frequency (median, 25 to 75 % and 5 to 95 %) beside the real ones'. A

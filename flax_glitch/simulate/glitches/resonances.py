@@ -55,7 +55,7 @@ def violin_mode(rng: np.random.Generator) -> Wave:
     ring = between(rng, 0.007, 0.014) if often else between(rng, 0.012, 0.045)
     split = rng.uniform(0.06, 0.09) if often and rng.random() < 0.8 else 0.0
     modes = (rng.normal((505, 1040, 1570, 2025) if often else (524, 1045, 1577, 2025), 8)).tolist()
-    shares = rng.uniform(0.4, 0.95, 4)
+    shares = rng.uniform(0.4, 0.95, 4) * rng.choice((1.0, 0.35), p=(0.7, 0.3))
     shares[rng.choice(3, p=(0.4, 0.45, 0.15))] = 1.0
     strikes = [(rng.uniform(-0.03, 0.03), loudest)]
     for _ in range(rng.poisson(between(rng, 2, 12) if often else 0.4)):

@@ -24,12 +24,12 @@ def scattered_light(rng: np.random.Generator) -> Wave:
     n counts the reflections. Neighbouring arches are half a period of the swing away.
     """
     length = between(rng, 1.5, 5.0)  # seconds from zero to zero: microseism of 0.1 to 0.33 Hz
-    peak = from_quantiles(rng, (18.0, 22.0, 30.0, 36.0, 60.0))
+    peak = from_quantiles(rng, (15.0, 19.0, 27.0, 36.0, 60.0))
     loudest = int(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1))) if peak > 22 else 1
     swing = peak / loudest * (1 + 0.1 * wander(rng, length))
     arch = swing * np.cos(np.pi * (TIMES - rng.uniform(-0.2, 0.2)) / length)
     envelope = np.exp(0.3 * wander(rng, 0.6)) * (bump(0, 0.5 * length) + rng.uniform(0, 0.6) ** 2)
-    wall = rng.uniform(12, 19)  # Hz: below, whitened strain holds no more of it
+    wall = rng.uniform(0.55, 0.85) * min(peak, 22.0)  # Hz: whitened strain ends there
     snr = from_quantiles(rng, (9.0, 11.0, 13.0, 18.0, 42.0))
     wave = np.zeros_like(TIMES)
     for n in range(1, loudest + int(rng.integers(1, 4))):
@@ -79,10 +79,10 @@ def scratchy(rng: np.random.Generator) -> Wave:
     tip = np.floor(2 * shake + 0.5).astype(int)
     tip -= tip.min()
     heights, loud = rng.normal(size=(2, tip.max() + 1))
-    top = peak * (1 + rng.uniform(0.06, 0.16) * heights[tip]) * (1 - depth * arc)
+    top = peak * (1 + rng.uniform(0.02, 0.12) * heights[tip]) * (1 - depth * arc)
     frequency = top * np.cos(2 * np.pi * shake)
     length = between(rng, 0.3, 8.0)
-    loudness = np.exp(0.4 * loud[tip]) * (bump(0, length) + rng.uniform(0, 0.6))
+    loudness = np.exp(rng.uniform(0.15, 0.4) * loud[tip]) * (bump(0, length) + rng.uniform(0, 0.6))
     amplitude = loudness * seen_above(rng.uniform(0.8, 1.05) * peak, frequency)
     return track(frequency, amplitude, from_quantiles(rng, (8.6, 9.4, 10.3, 11.7, 15.0)))
 

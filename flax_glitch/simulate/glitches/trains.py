@@ -34,7 +34,7 @@ def helix(rng: np.random.Generator) -> Wave:
     offsets = np.cumsum(rng.uniform(0.007, 0.018, kicks))
     heights = rng.uniform(0.3, 0.8, (kicks, 1)) * rng.choice((-1.0, 1.0), (kicks, 1))
     heights[rng.integers(kicks)] = 1.0
-    response = band(between(rng, 14, 25), between(rng, 150, 450)) * tilt(rng.uniform(-0.8, 0.1))
+    response = band(between(rng, 14, 25), between(rng, 150, 450)) * tilt(rng.uniform(-0.4, 0.1))
     for overtone in (1, 2):
         centre = overtone * between(rng, 122, 138)
         peak = max(0.0, rng.uniform(-1.5, 1.5)) / overtone
