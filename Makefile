@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 .PHONY: demo install train test test-all lint lock browser clean
 .DEFAULT_GOAL := demo
 
-demo: $(READY) ## train a quick model on drawn patterns if there is none, then open the app on it
+demo: $(READY) ## train a quick model on simulated glitches if there is none, then open the app on it
 	@ls checkpoints/*/model.json >/dev/null 2>&1 || $(BIN)/python train_flax.py
 	$(BIN)/python app_gradio.py
 

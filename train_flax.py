@@ -1,6 +1,6 @@
 """Train a classifier of LIGO glitches.
 
-    python train_flax.py                                  patterns drawn on the spot, minutes
+    python train_flax.py                                  simulated glitches, minutes
     python train_flax.py --source gravity-spy/            the report's ResNet50 on real pictures
     python train_flax.py --source gravity-spy/ --weights none --size 96 --epochs 20
     python train_flax.py --run NAME --resume              go on with a run that was stopped
@@ -22,7 +22,7 @@ import tyro
 from flax_glitch.checkpoint import RUNS
 from flax_glitch.cli import one_line_errors, one_line_usage
 from flax_glitch.config import CACHE, PRESETS, Config, UsageError, keep_compiled
-from flax_glitch.data.tfds_builder import PATTERNS
+from flax_glitch.data.tfds_builder import SIMULATED
 from flax_glitch.training.run import Interrupted
 from flax_glitch.training.start import read_settings, train
 
@@ -38,7 +38,7 @@ class Arguments:
     """Go on with the run of this name, or with the newest one."""
     preset: Literal["auto", "paper", "quick"] = "auto"
     """Settings to start from. paper: the report's; quick: small pictures from scratch;
-    auto: quick for patterns, paper for a source."""
+    auto: quick for simulated glitches, paper for a source."""
     out: Path = RUNS
     """Folder of the runs."""
     cache: Path = CACHE
@@ -48,7 +48,7 @@ class Arguments:
 def parse() -> Arguments:
     """Returns the arguments, over the defaults of their preset or of the run to resume."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name, default in (("preset", "auto"), ("source", PATTERNS), ("run", ""), ("out", RUNS)):
+    for name, default in (("preset", "auto"), ("source", SIMULATED), ("run", ""), ("out", RUNS)):
         first.add_argument(f"--{name}", default=default, nargs="?")
     first.add_argument("--resume", action="store_true")
     known, _ = first.parse_known_args()
@@ -56,7 +56,7 @@ def parse() -> Arguments:
         run = known.run or newest_run(Path(known.out))
         defaults = read_settings(Path(known.out) / run)
     else:
-        auto = "quick" if known.source == PATTERNS else "paper"
+        auto = "quick" if known.source == SIMULATED else "paper"
         defaults = PRESETS.get(known.preset, PRESETS[auto])
         source = Path(known.source or "").resolve().stem
         run = f"{source}-{datetime.now():%Y%m%d-%H%M%S}"

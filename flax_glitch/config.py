@@ -41,8 +41,8 @@ class Preprocessing:
 class DataConfig:
     """Which pictures, how they are split and how they are varied in training."""
 
-    source: str = "patterns"
-    """Folder or HDF5 file of Gravity Spy pictures, or "patterns": pictures drawn by the project."""
+    source: str = "simulated"
+    """Folder or HDF5 file of Gravity Spy pictures, or "simulated": glitches made by the project."""
     split_seed: int = 0
     """Seed of the split by glitch, where the source has no split of its own."""
     batch_size: int = 32

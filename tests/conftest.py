@@ -1,6 +1,7 @@
 """Settings that every test shares, a folder of real pictures where there is one, a small run."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -11,6 +12,17 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHARED = Path(os.environ.get("GLITCH_SHARED", Path(__file__).parents[2] / "shared"))
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+"""Of Chromium: nothing that goes on the network by itself."""
 
 # flax_glitch is imported inside the fixtures: the hook that checks array shapes comes after this.
 
@@ -36,11 +48,13 @@ def cache(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory) -> Path:
-    """A folder of drawn patterns: six glitches a class, four windows each."""
-    from flax_glitch.simulate.patterns import draw_patterns
+    """A folder of toy pictures: six glitches in each of ten classes, four windows each."""
+    from toy_pictures import draw_toys
+
+    from flax_glitch.classes import CLASSES
 
     folder = tmp_path_factory.mktemp("drawn")
-    draw_patterns(folder, per_class=6, seed=1)
+    draw_toys(folder, CLASSES[3:13], per_class=6)
     return folder
 
 
@@ -67,9 +81,25 @@ def small(drawn):
 
 @pytest.fixture(scope="session")
 def trained(small, cache, tmp_path_factory) -> Path:
-    """The folder of a finished run on drawn patterns."""
+    """The folder of a finished run on toy pictures."""
     from flax_glitch.training.start import train
 
     folder = tmp_path_factory.mktemp("runs") / "small"
     train(small, folder, cache=cache)
     return folder
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a window."""
+    from playwright.sync_api import Error, sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        except Error as error:
+            pytest.skip(f"no Chromium here (make browser gets one): {str(error).splitlines()[0]}")
+        yield browser
+        browser.close()

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from flax import nnx
 from gradio_client import Client, handle_file
-from nearest_pattern import NearestPattern
+from nearest_picture import TOYS, NearestPicture
 from PIL import Image
+from toy_pictures import toy_picture
 
 from flax_glitch.app import batch, classify, guide, main, protect
 from flax_glitch.checkpoint import Description, arrays_of, save_model
@@ -26,15 +27,14 @@ from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.inference.output import as_objects
 from flax_glitch.inference.predictor import Failure, Prediction
 from flax_glitch.models.classifier import build
-from flax_glitch.simulate.patterns import PATTERNS, draw_pattern
 
 ROOT = Path(__file__).parents[1]
-MODEL = {"name": "nearest-pattern", "sha256": "0123456789abcdef" * 4}
+MODEL = {"name": "nearest-picture", "sha256": "0123456789abcdef" * 4}
 
 
 @pytest.fixture(scope="module")
 def predictor():
-    return NearestPattern()
+    return NearestPicture()
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
 def address(predictor, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
-        page = main.build(predictor)
+        page = main.build(predictor, lambda: TOYS)
         yield main.launch(page)
         page.close(verbose=False)
 
@@ -56,7 +56,7 @@ def address(predictor, tmp_path_factory):
 @pytest.fixture(scope="module")
 def whistle(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "H1_abc_spectrogram_1.0.png"
-    Image.fromarray(draw_pattern("Whistle", 1.0)).save(path)
+    Image.fromarray(toy_picture("Whistle", 1.0)).save(path)
     return path
 
 
@@ -160,8 +160,8 @@ def pictures(tmp_path):
     """Two windows of one glitch, a picture of no known name, and a file that is no picture."""
     for duration in (0.5, 1.0):
         path = tmp_path / f"L1_xy.z_spectrogram_{duration}.png"
-        Image.fromarray(draw_pattern("Koi_Fish", duration)).save(path)
-    Image.fromarray(draw_pattern("Whistle", 1.0)).save(tmp_path / "mine.png")
+        Image.fromarray(toy_picture("Koi_Fish", duration)).save(path)
+    Image.fromarray(toy_picture("Whistle", 1.0)).save(tmp_path / "mine.png")
     (tmp_path / "text.png").write_text("no picture")
     return [str(path) for path in sorted(tmp_path.glob("*.png"))]
 
@@ -203,11 +203,11 @@ def test_a_batch_has_from_1_to_200_pictures(count, sentence):
 
 
 def test_the_guide_shows_every_class_and_describes_its_pictures():
-    text = guide.classes_of({"Blip": draw_pattern("Blip", 1.0)})
+    text = guide.classes_of({"Blip": toy_picture("Blip", 1.0)})
     for line in MORPHOLOGY.values():
         assert line in text
     assert text.count("<img") == 1
-    assert 'alt="Drawn example of Blip"' in text
+    assert 'alt="Simulated example of Blip"' in text
 
 
 def test_old_files_are_swept_then_the_oldest_beyond_the_limit(tmp_path):
@@ -270,7 +270,7 @@ def test_sharing_offline_says_so_in_one_line_and_goes_on(predictor, folder, monk
     def fail(*arguments):
         raise RuntimeError("Could not get share link from Gradio API Server.")
 
-    page = main.build(predictor)
+    page = main.build(predictor, lambda: TOYS)
     page.server_name, page.server_port = "127.0.0.1", 7860
     monkeypatch.setattr(main.networking, "setup_tunnel", fail)
     main._share(page)
@@ -348,14 +348,20 @@ def test_nothing_but_the_apps_own_files_can_be_fetched(address, path):
     assert "root:" not in reply.text
 
 
-def test_a_file_that_is_too_large_is_refused(address):
-    file = {"files": ("big.png", b"\0" * (10 * 1024 * 1024 + 1))}
-    assert httpx.post(f"{address}gradio_api/upload", files=file).status_code == 413
+def test_a_file_that_is_too_large_is_refused(predictor, folder, monkeypatch):
+    monkeypatch.setattr(protect, "MAX_UPLOAD", "1 MB")
+    page = main.build(predictor, lambda: TOYS)
+    upload = f"{main.launch(page)}gradio_api/upload"
+    try:
+        for size, answer in ((1 << 20, 200), ((1 << 20) + 1, 413)):
+            assert httpx.post(upload, files={"files": ("a.png", bytes(size))}).status_code == answer
+    finally:
+        page.close(verbose=False)
 
 
-def test_only_the_two_named_functions_are_open_to_programs(address):
+def test_only_the_three_named_functions_are_open_to_programs(address):
     named = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert sorted(named) == ["/batch", "/classify"]
+    assert sorted(named) == ["/batch", "/classify", "/strain"]
     for path in ("monitoring", "monitoring/summary", "gradio_api/runs"):
         assert httpx.get(address + path).status_code in (403, 404)
 
@@ -367,7 +373,7 @@ def test_pages_may_load_nothing_from_elsewhere(address):
 
 
 def test_with_accounts_only_their_owners_get_in(predictor, folder):
-    page = main.build(predictor)
+    page = main.build(predictor, lambda: TOYS)
     address = main.launch(page, accounts=[("ada", "lovelace")])
     try:
         with httpx.Client(base_url=address) as client:
@@ -381,7 +387,7 @@ def test_with_accounts_only_their_owners_get_in(predictor, folder):
         page.close(verbose=False)
 
 
-def start(*arguments, script="tests/nearest_pattern.py"):
+def start(*arguments, script="tests/nearest_picture.py"):
     return subprocess.Popen(
         [sys.executable, str(ROOT / script), "--no-browser", *arguments],
         cwd=ROOT,
@@ -452,14 +458,14 @@ def test_memory_stays_flat_and_below_2_gb_over_200_predictions(tmp_path):
     model = build(settings, rngs=nnx.Rngs(0))
     description = Description("random", settings, Preprocessing(), provenance={})
     save_model(tmp_path / "random", arrays_of(model), description, "# random")
-    for name in PATTERNS:
-        Image.fromarray(draw_pattern(name, 1.0)).save(tmp_path / f"{name}.png")
+    for name in CLASSES:
+        Image.fromarray(toy_picture(name, 1.0)).save(tmp_path / f"{name}.png")
     process = start("--checkpoint", str(tmp_path / "random"), script="app_gradio.py")
     try:
         client = Client(address_of(process), verbose=False, download_files=tmp_path / "downloads")
         used = []
         for number in range(200):
-            picture = tmp_path / f"{list(PATTERNS)[number % len(PATTERNS)]}.png"
+            picture = tmp_path / f"{CLASSES[number % len(CLASSES)]}.png"
             answer, *_ = client.predict(handle_file(picture), api_name="/classify")
             assert answer["model"]["name"] == "random"
             used.append(resident_bytes(process))

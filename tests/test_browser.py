@@ -3,55 +3,32 @@
 import base64
 import csv
 import json
-import shutil
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from nearest_pattern import NearestPattern
+from nearest_picture import TOYS, NearestPicture
 from PIL import Image
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import expect
+from toy_pictures import toy_picture
 
 from flax_glitch.app import main
-from flax_glitch.simulate.patterns import draw_pattern
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        except Error as error:
-            pytest.skip(f"no Chromium here (make browser gets one): {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def predictor():
-    return NearestPattern()
+    return NearestPicture()
 
 
 @pytest.fixture(scope="module")
 def address(predictor, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
-        page = main.build(predictor)
+        page = main.build(predictor, lambda: TOYS)
         yield main.launch(page)
         page.close(verbose=False)
 
@@ -73,6 +50,7 @@ def opened(chromium, address, requested, viewport):
     page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
     page.goto(address)
     expect(page.get_by_text("click an example.")).to_be_visible()
+    expect(page.get_by_alt_text("Koi Fish", exact=True)).to_be_visible()
     yield page
     context.close()
     assert not [text for text in refused if "Content Security Policy" in text]
@@ -103,9 +81,9 @@ def pictures(tmp_path_factory):
         "large": "large.png",
     }
     paths = {kind: folder / name for kind, name in names.items()}
-    Image.fromarray(draw_pattern("Whistle", 1.0)).save(paths["whistle"])
-    Image.fromarray(draw_pattern("Koi_Fish", 0.5)).save(paths["koi fish"])
-    Image.fromarray(draw_pattern("Koi_Fish", 1.0)).save(paths["koi fish, longer"])
+    Image.fromarray(toy_picture("Whistle", 1.0)).save(paths["whistle"])
+    Image.fromarray(toy_picture("Koi_Fish", 0.5)).save(paths["koi fish"])
+    Image.fromarray(toy_picture("Koi_Fish", 1.0)).save(paths["koi fish, longer"])
     paths["text"].write_text("no picture")
     paths["empty"].write_bytes(b"")
     paths["large"].write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(10 * 1024 * 1024))
@@ -163,6 +141,7 @@ def test_a_pasted_picture_gets_its_class(page, pictures):
 def test_a_click_on_an_example_classifies_it_and_clearing_starts_anew(page):
     page.get_by_alt_text("Koi Fish").click()
     expect(verdict(page).get_by_role("heading")).to_have_text("Koi Fish")
+    expect(verdict(page)).not_to_contain_text("used whole")
     page.get_by_label("Remove Image").click()
     expect(verdict(page)).to_contain_text("click an example")
     expect(page.locator(".bars li")).to_have_count(0)
@@ -188,7 +167,7 @@ def test_a_bad_picture_gets_one_friendly_sentence(page, pictures, kind, said):
 
 def test_a_file_that_is_too_large_is_refused_in_a_sentence(page, pictures):
     upload(page, pictures["large"])
-    expect(page.get_by_text("exceed the maximum allowed size of 10")).to_be_visible()
+    expect(verdict(page)).to_contain_text("large.png is larger than 10,000,000 bytes")
 
 
 def test_a_batch_of_good_and_bad_files_gives_table_gallery_csv_and_json(page, pictures, tmp_path):
@@ -203,7 +182,7 @@ def test_a_batch_of_good_and_bad_files_gives_table_gallery_csv_and_json(page, pi
     expect(rows.nth(1)).to_contain_text("Failed: it is")
     expect(page.locator(".results img")).to_have_count(3)
     expect(page.locator(".results .caption-label").first).to_contain_text("Whistle")
-    found = {kind: download(page, kind, tmp_path) for kind in ("CSV", "JSON")}
+    found = {kind: download(page, kind, tmp_path).read_text() for kind in ("CSV", "JSON")}
     classes = {row["input"]: row["class"] for row in csv.DictReader(found["CSV"].splitlines())}
     assert classes == {
         "text.png": "",
@@ -222,7 +201,7 @@ def download(page, kind, folder):
         ).first.click()
     path = folder / started.value.suggested_filename
     started.value.save_as(path)
-    return path.read_text()
+    return path
 
 
 def test_an_empty_batch_is_answered_in_a_sentence(page):
@@ -236,6 +215,24 @@ def test_the_guide_shows_the_classes_and_the_model(page):
     expect(page.locator(".guide li")).to_have_count(22)
     expect(page.get_by_text("0123456789ab", exact=True)).to_be_visible()
     expect(page.get_by_text("not on detector data").first).to_be_visible()
+
+
+def test_the_page_is_there_before_the_examples_are_simulated(
+    chromium, predictor, tmp_path, pictures
+):
+    simulated = threading.Event()
+    page = main.build(predictor, lambda: TOYS if simulated.wait(60) else {})
+    opened = chromium.new_page()
+    try:
+        opened.goto(main.launch(page))
+        upload(opened, pictures["whistle"])
+        expect(verdict(opened).get_by_role("heading")).to_have_text("Whistle")
+        expect(opened.locator(".examples img")).to_have_count(0)
+        simulated.set()
+        expect(opened.locator(".examples img")).to_have_count(8)
+    finally:
+        opened.close()
+        page.close(verbose=False)
 
 
 def test_every_picture_is_described_and_every_input_labelled(page):

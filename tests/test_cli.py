@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from toy_pictures import toy_simulation
 
 from flax_glitch.classes import CLASSES
 from flax_glitch.cli import main
@@ -115,7 +116,7 @@ def test_evaluate_takes_the_split_of_the_models_training(
         seeds.append(seed)
         raise ValueError("enough")
 
-    monkeypatch.setattr("flax_glitch.cli.prepare", prepared)
+    monkeypatch.setattr("flax_glitch.cli.training.prepare", prepared)
     arguments = ["--source", drawn, "--checkpoint", other, "--out", tmp_path, "--cache", cache]
     run("evaluate", *arguments)
     run("evaluate", *arguments, "--seed", "3")
@@ -130,6 +131,8 @@ def test_evaluate_takes_the_split_of_the_models_training(
         (["classify", "--bogus"], "--bogus"),
         (["classify", "x.png", "--format", "xml"], "xml"),
         (["evaluate"], "--source"),
+        (["simulate", "--out", "x"], "--per-class"),
+        (["simulate", "--out", "x", "--per-class", "0"], "0 glitches a class"),
         (["release", "run"], "--out"),
         (["bogus"], "bogus"),
         ([], "classify"),
@@ -149,3 +152,14 @@ def test_wrong_arguments_end_with_2_and_success_with_0(trained, chirps):
 
     assert code("classify", "--no-such-option") == 2
     assert code("classify", "--help") == 0
+
+
+def test_simulate_draws_a_set_that_prepare_takes_as_a_source(cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("flax_glitch.simulate.catalogue.simulate", toy_simulation)
+    monkeypatch.setattr("flax_glitch.cli.training.keep_compiled", lambda: None)
+    out = tmp_path / "set"
+    arguments = ["--out", out, "--per-class", "2", "--seed", "1", "--classes", "Blip", "Chirp"]
+    assert run("simulate", *arguments) == 0
+    assert f"{out}: 2 simulated glitches a class, seed 1" in capsys.readouterr().out
+    assert run("prepare", "--source", out, "--size", "32", "--cache", cache) == 0
+    assert "simulated layout, pictures: 8 train, 0 validation, 8 test" in capsys.readouterr().out

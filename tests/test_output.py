@@ -38,6 +38,17 @@ WHOLE = Prediction(
     per_view=probabilities("Helix", 0.3)[None],
     probabilities=probabilities("Helix", 0.3),
 )
+EVENT = Prediction(
+    inputs=("H1 at 1126259462.400",),
+    gravityspy_id="abc",
+    ifo="H1",
+    durations=(0.5, 1.0, 2.0, 4.0),
+    geometry=("strain",) * 4,
+    per_view=np.stack([probabilities("Chirp", 0.1 * n) for n in (6, 7, 8, 9)]),
+    probabilities=probabilities("Chirp", 0.9),
+    gps=1126259462.4,
+    q=5.66,
+)
 RESULTS = [VERDICT, Failure("bad.png", "is empty"), WHOLE]
 
 
@@ -71,6 +82,30 @@ def test_csv_reads_back_with_one_row_a_picture():
     assert [row["view_class"] for row in rows] == ["Blip", "Tomte", "", "Helix"]
     assert rows[2]["error"] == "is empty"
     assert float(rows[1]["p(Blip)"]) == pytest.approx(0.8)
+
+
+def test_strain_has_one_object_and_row_a_glitch_with_its_time_and_q():
+    (item,) = map(json.loads, rendered("json", [EVENT]).splitlines())
+    assert item["input"] == "H1 at 1126259462.400" and "view" not in item
+    assert (item["gps"], item["q"], item["ifo"], item["gravityspy_id"]) == (
+        1126259462.4,
+        5.66,
+        "H1",
+        "abc",
+    )
+    assert item["views"] == list(item["per_view"]) == ["0.5", "1.0", "2.0", "4.0"]
+    assert item["per_view"]["4.0"] == {"class": "Chirp", "confidence": pytest.approx(0.9)}
+    (row,) = csv.DictReader(io.StringIO(rendered("csv", [EVENT])))
+    assert (row["gps"], row["q"], row["class"]) == ("1126259462.4", "5.66", "Chirp")
+    assert (row["views"], row["view_class"]) == ("0.5 1.0 2.0 4.0", "")
+    assert rendered("table", [EVENT]).splitlines()[1].startswith("H1 at 1126259462.400  0.5 1.0")
+
+
+def test_a_csv_names_its_model_and_can_do_without_its_header():
+    rows = list(csv.DictReader(io.StringIO(rendered("csv"))))
+    assert [row["model"] for row in rows] == ["abc", "abc", "", "abc"]
+    header, rest = rendered("csv").split("\n", 1)
+    assert header.startswith("input,") and rendered("csv", header=False) == rest
 
 
 def test_the_table_has_a_row_a_glitch_and_the_failures_at_its_end():

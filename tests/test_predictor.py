@@ -9,6 +9,7 @@ from flax_glitch.checkpoint import CheckpointError
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
 from flax_glitch.inference.predictor import Failure
+from flax_glitch.strain.picture import Scan
 
 CLOSE = 1e-4
 """As near as float32 sums in another order come."""
@@ -96,6 +97,48 @@ def test_the_names_of_uploads_decide_what_belongs_together(predictor, windows):
     names = ["H1_a_spectrogram_0.5.png", "L1_a_spectrogram_0.5.png", "H1_a_spectrogram_1.0.png"]
     results = list(predictor.classify(windows[:3], names))
     assert [result.inputs for result in results] == [(names[0], names[2]), (names[1],)]
+
+
+def made_scan(gps):
+    """A scan of which no picture is like another."""
+    columns = np.linspace(0, 30, 568, dtype=np.float32)
+    windows = [np.tile(np.roll(columns, 100 * number + int(gps)), (478, 1)) for number in range(4)]
+    return Scan("L1", gps, 5.66, np.stack(windows))
+
+
+def test_a_scan_is_judged_as_its_four_pictures_are(predictor):
+    (verdict,) = predictor.classify_scans([made_scan(1000.25)], ["abc"])
+    pictures = list(made_scan(1000.25).views.values())
+    asked = predictor.predict(pictures)
+    np.testing.assert_allclose(verdict.probabilities, asked.probabilities, atol=CLOSE)
+    np.testing.assert_allclose(verdict.per_view, asked.per_view, atol=CLOSE)
+    assert verdict.inputs == ("L1 at 1000.250",) and verdict.durations == (0.5, 1.0, 2.0, 4.0)
+    assert (verdict.gravityspy_id, verdict.ifo, verdict.gps, verdict.q) == (
+        "abc",
+        "L1",
+        1000.25,
+        5.66,
+    )
+
+
+def test_scans_are_judged_in_batches_as_they_come_and_failures_are_passed_on(predictor):
+    taken = []
+
+    def scans():
+        for number in range(10):
+            taken.append(number)
+            yield Failure("odd", "no strain") if number == 2 else made_scan(float(number))
+
+    results = predictor.classify_scans(scans(), map(str, range(10)))
+    assert next(results) == Failure("odd", "no strain")
+    assert next(results).gravityspy_id == "0"
+    assert taken == [0, 1, 2, 3, 4]
+    rest = list(results)
+    assert [verdict.gravityspy_id for verdict in rest] == [*"1345678", "9"]
+    assert [verdict.gps for verdict in rest] == [1.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+    (alone,) = predictor.classify_scans([made_scan(7.0)])
+    np.testing.assert_allclose(rest[5].probabilities, alone.probabilities, atol=CLOSE)
+    assert alone.gravityspy_id is None
 
 
 def test_unknown_sizes_are_used_whole_and_say_so(predictor, windows):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from toy_pictures import toy_simulation
 
 from flax_glitch.classes import CLASSES, DURATIONS, INDEX
 from flax_glitch.data import drawing, tfds_builder
@@ -21,7 +22,7 @@ from flax_glitch.data import prepared as prepared_module
 from flax_glitch.data.pictures import PictureError, load_picture, resize
 from flax_glitch.data.sources import SourceError, open_source
 from flax_glitch.data.tfds_builder import prepare
-from flax_glitch.simulate.patterns import PATTERNS
+from flax_glitch.simulate import catalogue
 
 SPLITS = ("train", "validation", "test")
 SIZE = 32
@@ -331,12 +332,33 @@ def test_too_small_a_size_is_refused(folder, cache):
         quietly(folder, cache, size=8)
 
 
-def test_the_projects_own_patterns_are_drawn_once(cache, monkeypatch):
-    monkeypatch.setattr(tfds_builder, "_PATTERNS_A_CLASS", 1)
-    first = quietly("patterns", cache)
-    assert {entry.label for entry in first.split("train").entries} == set(PATTERNS)
-    monkeypatch.setattr(tfds_builder, "draw_patterns", None)
-    assert quietly("patterns", cache) == first
+def test_the_projects_own_glitches_are_simulated_once_as_a_config_of_that_name(cache, monkeypatch):
+    monkeypatch.setattr(tfds_builder, "_GLITCHES_A_CLASS", 1)
+    monkeypatch.setattr(catalogue, "simulate", toy_simulation)
+    first = quietly("simulated", cache)
+    assert first.layout == "simulated"
+    assert {entry.label for entry in first.split("train").entries} == set(CLASSES)
+    config = tfds.builder_from_directory(first.directory).builder_config.name
+    assert config.startswith(f"simulated-{SIZE}-")
+    monkeypatch.setattr(catalogue, "draw_glitches", None)
+    assert quietly("simulated", cache) == first
+
+
+def test_simulating_goes_on_where_it_was_killed(cache, monkeypatch):
+    monkeypatch.setattr(tfds_builder, "_GLITCHES_A_CLASS", 1)
+    made = []
+
+    def until_killed(label, rng):
+        made.append(label)
+        if len(made) == 20:
+            raise KeyboardInterrupt
+        return toy_simulation(label, rng)
+
+    monkeypatch.setattr(catalogue, "simulate", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        quietly("simulated", cache)
+    assert len(quietly("simulated", cache).split("train")) == 4 * 22
+    assert len(made) == 20 + 3
 
 
 def test_the_index_is_plain_json_beside_the_data_set(folder, cache):

@@ -2,7 +2,7 @@
 
 import html
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,22 @@ INVITATION = (
 UNEXPECTED = "can't be classified: something went wrong; try another, or save it anew as PNG"
 
 
-def add(predictor: Predictor, examples: Mapping[str, Path]) -> None:
-    """Adds the tab to the page that is being built.
+def add(predictor: Predictor, examples: Callable[[], list[tuple[Path, str]]]) -> gr.Gallery:
+    """Adds the tab to the page that is being built, and returns its empty gallery of examples.
 
     Args:
         predictor: the model.
-        examples: pictures to click on, by class.
+        examples: gives path and caption of the gallery's pictures, when one is clicked on.
     """
-    paths = list(examples.values())
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            picture, gallery = _add_question(examples)
+            picture, gallery = _add_question()
         with gr.Column(min_width=320):
             verdict, bars, top_k, seen, answer = _add_answer()
 
     def chosen(event: gr.SelectData) -> str:
-        return str(paths[event.index])
+        path, _ = examples()[event.index]
+        return str(path)
 
     gallery.select(chosen, None, picture, api_visibility="private")
     picture.change(
@@ -49,17 +49,10 @@ def add(predictor: Predictor, examples: Mapping[str, Path]) -> None:
         api_name="classify",
         show_progress_on=verdict,
     ).then(bars_of, [answer, top_k], bars, api_visibility="private", show_progress="hidden")
-    top_k.input(
-        bars_of,
-        [answer, top_k],
-        bars,
-        api_visibility="private",
-        show_progress="hidden",
-        trigger_mode="always_last",
-    )
+    return gallery
 
 
-def _add_question(examples: Mapping[str, Path]) -> tuple[gr.Image, gr.Gallery]:
+def _add_question() -> tuple[gr.Image, gr.Gallery]:
     """The picture to give, and the examples to click on."""
     picture = gr.Image(
         label="Picture of a glitch",
@@ -75,7 +68,6 @@ def _add_question(examples: Mapping[str, Path]) -> tuple[gr.Image, gr.Gallery]:
     picture.preprocess = path_of
     gr.Markdown("### Or click an example")
     gallery = gr.Gallery(
-        value=[(path, readable(label)) for label, path in examples.items()],
         label="Examples",
         show_label=False,
         columns=4,
@@ -91,9 +83,7 @@ def _add_question(examples: Mapping[str, Path]) -> tuple[gr.Image, gr.Gallery]:
 
 def _add_answer() -> tuple[gr.HTML, gr.HTML, gr.Slider, gr.Image, gr.JSON]:
     """The verdict, the bars and how many of them, what the network saw, the answer as JSON."""
-    verdict = gr.HTML(INVITATION, label="Verdict")
-    bars = gr.HTML(label="Most likely classes")
-    top_k = gr.Slider(1, 22, value=5, step=1, label="Classes shown")
+    verdict, bars, top_k = add_verdict(INVITATION)
     with gr.Accordion("What the network saw", open=True):
         seen = gr.Image(
             show_label=False,
@@ -103,9 +93,29 @@ def _add_answer() -> tuple[gr.HTML, gr.HTML, gr.Slider, gr.Image, gr.JSON]:
             elem_classes="seen",
             alt_text="The picture cropped and resized, as the network saw it",
         )
+    return verdict, bars, top_k, seen, add_json(top_k, bars)
+
+
+def add_verdict(invitation: str) -> tuple[gr.HTML, gr.HTML, gr.Slider]:
+    """Adds the verdict, the bars and how many of them."""
+    verdict = gr.HTML(invitation, label="Verdict")
+    bars = gr.HTML(label="Most likely classes")
+    return verdict, bars, gr.Slider(1, 22, value=5, step=1, label="Classes shown")
+
+
+def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
+    """Adds the answer as JSON, of which the slider shows more or fewer bars."""
     with gr.Accordion("Answer as JSON", open=False):
         answer = gr.JSON(show_label=False)
-    return verdict, bars, top_k, seen, answer
+    top_k.input(
+        bars_of,
+        [answer, top_k],
+        bars,
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+    return answer
 
 
 def path_of(upload: Any) -> str | None:

@@ -15,22 +15,18 @@ THUMBNAIL = (110, 92)
 """Width and height of a picture of the guide, pixels."""
 
 
-def add(predictor: Predictor, pictures: Mapping[str, Picture]) -> None:
-    """Adds the parts of the tab to the page that is being built.
-
-    Args:
-        predictor: the model.
-        pictures: drawn pictures of some classes, shown beside them.
-    """
+def add(predictor: Predictor) -> gr.HTML:
+    """Adds the parts of the tab to the page that is being built; returns the classes' part."""
     gr.Markdown(
         "## The 22 classes of Gravity Spy\nTime runs to the right, frequency upwards; the "
-        "brighter, the more energy. These pictures are drawn by this project to show the shape: "
-        "real glitches vary far more."
+        "brighter, the more energy. These glitches are simulated by this project, one a class: "
+        "real ones vary far more."
     )
-    gr.HTML(classes_of(pictures), label="The 22 classes")
+    classes = gr.HTML(classes_of({}), label="The 22 classes")
     with gr.Accordion("The model", open=True):
         gr.Markdown(f"**{predictor.name}** · sha256 `{predictor.sha256[:12]}`")
         gr.Markdown(_one_level_down(predictor.card))
+    return classes
 
 
 def classes_of(pictures: Mapping[str, Picture]) -> str:
@@ -47,7 +43,7 @@ def _picture_of(name: str, pictures: Mapping[str, Picture]) -> str:
         return ""
     width, height = THUMBNAIL
     return (
-        f'<img src="{_inline(pictures[name])}" alt="Drawn example of {readable(name)}" '
+        f'<img src="{_inline(pictures[name])}" alt="Simulated example of {readable(name)}" '
         f'width="{width}" height="{height}">'
     )
 

@@ -7,42 +7,28 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import redirect_stdout
 from pathlib import Path
-from types import MappingProxyType
 
 import gradio as gr
+import numpy as np
 from gradio import networking
 from gradio.utils import get_upload_folder
-from PIL import Image
 from starlette.middleware import Middleware
 
-from flax_glitch.app import batch, classify, guide, protect
+from flax_glitch.app import batch, classify, examples, guide, protect, strain
+from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import keep_compiled
 from flax_glitch.inference.predictor import Predictor
-from flax_glitch.simulate.patterns import PATTERNS, draw_pattern
 
 TITLE = "flax_glitch"
 
-EXAMPLES = MappingProxyType(
-    {
-        "Blip": 0.5,
-        "Koi_Fish": 1.0,
-        "Whistle": 1.0,
-        "Scattered_Light": 4.0,
-        "Chirp": 0.5,
-        "Repeating_Blips": 2.0,
-        "Power_Line": 1.0,
-        "1080Lines": 1.0,
-    }
-)
-"""Classes shown as pictures to click on, and the window that shows them best, seconds."""
-
 HEADING = """# flax_glitch
 What made that noise? A classifier of the short noises (*glitches*) in LIGO's gravitational-wave
-detectors: give it a Gravity Spy spectrogram and it names one of 22 kinds."""
+detectors: give it a Gravity Spy spectrogram, or strain, and it names one of 22 kinds."""
 
 CSS = """
 .gradio-container { width: 100%; max-width: 1120px !important; margin: 0 auto !important; }
@@ -71,6 +57,12 @@ CSS = """
 .results .grid-container { grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
 .examples .caption-label { font-size: 0.75rem; max-width: 100%; padding: 2px 6px; }
 .results .body-cell, .results th { font-family: var(--font) !important; }
+.presets { display: grid; grid-template-columns: 1fr 1fr; }
+.windows .grid-wrap { min-height: 0; max-height: none; }
+.windows .grid-container { grid-template-columns: repeat(auto-fill, minmax(min(100%, 25em), 1fr)); }
+.windows .thumbnail-lg { aspect-ratio: auto; }
+.windows .thumbnail-lg > img { height: auto; aspect-ratio: 4 / 3; }
+.windows .caption-label { position: static; max-width: none; border: 0; text-align: center; }
 .seen img { width: 224px !important; height: 224px !important; object-fit: contain !important;
   image-rendering: pixelated; }
 @media (max-width: 640px) {
@@ -81,25 +73,38 @@ CSS = """
 """
 
 
-def build(predictor: Predictor) -> gr.Blocks:
-    """Returns the page on this model."""
-    drawn = {name: draw_pattern(name, EXAMPLES.get(name, 1.0)) for name in PATTERNS}
-    folder = Path(get_upload_folder()) / "examples"
-    folder.mkdir(parents=True, exist_ok=True)
-    examples = {name: folder / f"{name}.png" for name in EXAMPLES}
-    for name, path in examples.items():
-        Image.fromarray(drawn[name]).save(path)
+def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -> gr.Blocks:
+    """Returns the page on this model.
+
+    Args:
+        predictor: the model.
+        pictures: gives a picture of each class, for which an open page waits: to simulate them the
+            first time takes longer than the app may take to start.
+    """
+
+    def files() -> list[tuple[Path, str]]:
+        # Asked for anew each time: what is old is swept away.
+        return examples.files(pictures(), Path(get_upload_folder()) / "examples")
+
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(HEADING)
         with gr.Tab("Classify"):
-            classify.add(predictor, examples)
+            gallery = classify.add(predictor, files)
         with gr.Tab("Batch"):
             batch.add(predictor)
+        with gr.Tab("Strain") as tab:
+            strain.add(predictor, tab)
         with gr.Tab("Guide"):
-            guide.add(predictor, drawn)
+            classes = guide.add(predictor)
         gr.Markdown(
             f"Model **{predictor.name}** ({predictor.sha256[:12]}). {predictor.trained_on}",
             elem_classes="footer",
+        )
+        page.load(
+            lambda: (files(), guide.classes_of(pictures())),
+            None,
+            [gallery, classes],
+            api_visibility="private",
         )
     page.queue(max_size=64, default_concurrency_limit=1, api_open=False)
     return page
@@ -176,7 +181,8 @@ def run(
     place = find_checkpoint(checkpoint)
     _say(f"Loading {place} …")
     predictor = Predictor.from_checkpoint(place)
-    page = build(predictor)
+    pictures: Future[Mapping[str, Picture]] = Future()
+    page = build(predictor, pictures.result)
     _warm_up(predictor)
     protect.start_sweeping(Path(get_upload_folder()))
     address = launch(page, host, port, accounts)
@@ -184,7 +190,15 @@ def run(
     _notices(page, host, port, share, bool(accounts))
     if browser and _is_desktop():
         webbrowser.open(address)
-    _wait(page)
+    try:
+        pictures.set_result(examples.pictures(Path(get_upload_folder())))
+        while page.is_running:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _say("\nEnding …")
+    page.close(verbose=False)
+    strain.finish()
 
 
 def _say(line: str) -> None:
@@ -194,7 +208,7 @@ def _say(line: str) -> None:
 
 def _warm_up(predictor: Predictor) -> None:
     """Compiles before the first visitor waits for it."""
-    predictor.predict(draw_pattern("Blip", 1.0))
+    predictor.predict(np.zeros((478, 568, 3), np.uint8))
 
 
 def _notices(page: gr.Blocks, host: str, port: int | None, share: bool, accounts: bool) -> None:
@@ -227,13 +241,3 @@ def _is_desktop() -> bool:
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _wait(page: gr.Blocks) -> None:
-    try:
-        while page.is_running:
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _say("\nEnding …")
-    page.close(verbose=False)

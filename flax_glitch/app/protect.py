@@ -28,8 +28,8 @@ __all__ = [
     "sweep",
 ]
 
-MAX_UPLOAD = "10mb"
-"""Largest file that the server takes, a little over what `load_picture` does."""
+MAX_UPLOAD = "150 MB"
+"""Largest file that the server takes, a little over GWOSC's 4,096 s of strain at 4 kHz."""
 
 MAX_BATCH_FILES = 200
 """Most pictures in one batch."""

@@ -13,12 +13,16 @@ from typing import Any, Literal
 import h5py
 
 from flax_glitch.classes import CLASSES, class_name
+from flax_glitch.simulate.catalogue import MARK
 
 SplitName = Literal["train", "validation", "test"]
-Layout = Literal["kaggle", "zenodo", "v1d0", "folder"]
+Layout = Literal["kaggle", "zenodo", "v1d0", "folder", "simulated"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 """The three parts of a data set."""
+
+WITHOUT_SPLIT: frozenset[Layout] = frozenset({"folder", "simulated"})
+"""The layouts that say nothing of which glitch is for training."""
 
 UNKNOWN_DETECTOR = "XX"
 """Stands for the detector where a file's name doesn't tell."""
@@ -91,6 +95,8 @@ def find_layout(path: Path) -> Layout:
         raise SourceError(f"{path}: is no HDF5 file; give a folder of pictures or the v1d0 file")
     if not path.is_dir():
         raise SourceError(f"{path}: no such file or folder; give the folder of the pictures")
+    if (path / MARK).is_file():
+        return "simulated"
     if any((path / split).is_dir() for split in SPLITS):
         return "kaggle"
     return "folder" if metadata_file(path) is None else "zenodo"

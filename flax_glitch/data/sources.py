@@ -10,6 +10,7 @@ import h5py
 from flax_glitch.classes import CLASSES, INDEX
 from flax_glitch.data.layouts import (
     SPLITS,
+    WITHOUT_SPLIT,
     FoundPicture,
     Layout,
     PictureRef,
@@ -93,7 +94,7 @@ def open_source(path: Path, seed: int = 0) -> Source:
             )
         )
     groups, repeats = _gather(found)
-    if layout == "folder":
+    if layout in WITHOUT_SPLIT:
         groups, thin = _split_by_glitch(groups, seed)
         repeats += thin
     return Source(path, layout, _sorted_splits(groups), (*notices, *repeats))

@@ -13,16 +13,21 @@ CSV_COLUMNS = (
     "input",
     "gravityspy_id",
     "ifo",
+    "gps",
+    "q",
     "view",
     "views",
     "class",
     "confidence",
     "view_class",
     "view_confidence",
+    "model",
     "error",
     *(f"p({name})" for name in CLASSES),
 )
-"""Columns of the CSV: class and confidence are the glitch's, over all its views."""
+"""Columns of the CSV: class and confidence are the glitch's, over all its views; the model is the
+hash of its arrays. Of strain there is a row a glitch, with GPS time and Q; of pictures a row each.
+"""
 
 
 def window_name(duration: float | None) -> str:
@@ -32,6 +37,8 @@ def window_name(duration: float | None) -> str:
 
 def as_objects(result: Prediction | Failure, model: Mapping[str, str]) -> list[dict[str, Any]]:
     """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
+
+    Where strain was given, there is one object a glitch, with its GPS time and Q.
 
     Args:
         result: the verdict on a glitch, or a failed picture.
@@ -53,6 +60,8 @@ def as_objects(result: Prediction | Failure, model: Mapping[str, str]) -> list[d
         },
         "model": dict(model),
     }
+    if result.gps is not None:
+        return [{"input": result.inputs[0], "gps": result.gps, "q": result.q, **verdict}]
     return [
         {"input": name, "view": window, **verdict}
         for name, window in zip(result.inputs, windows, strict=True)
@@ -64,25 +73,28 @@ def render(
     form: Literal["table", "csv", "json"],
     model: Mapping[str, str],
     top_k: int = 5,
+    header: bool = True,
 ) -> Iterator[str]:
     """Yields the text of results piece by piece: JSON and CSV as they come, a table at the end.
 
     Args:
         results: verdicts and failures.
         form: json: one object a line, one a picture; csv: one row a picture; table: a row a glitch.
+            Of strain there is one object or row a glitch.
         model: name and sha256 of the model.
         top_k: classes shown in a row of the table.
+        header: begin a CSV with its header.
     """
     if form == "table":
         yield as_table(list(results), top_k)
         return
-    if form == "csv":
-        yield _csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
+    if form == "csv" and header:
+        yield csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
     for result in results:
         if form == "json":
             yield "".join(json.dumps(item) + "\n" for item in as_objects(result, model))
         else:
-            yield "".join(_csv_line(row) for row in _csv_rows(result))
+            yield "".join(csv_line(row) for row in _csv_rows(result, model))
 
 
 def as_table(results: Sequence[Prediction | Failure], top_k: int = 5) -> str:
@@ -100,26 +112,30 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int = 5) -> str:
     return "".join(line + "\n" for line in lines if verdicts or failures)
 
 
-def _csv_line(row: Mapping[str, Any]) -> str:
+def csv_line(row: Mapping[str, Any]) -> str:
+    """Returns a row of the CSV, with the end of its line."""
     text = io.StringIO()
     csv.DictWriter(text, CSV_COLUMNS, restval="", lineterminator="\n").writerow(row)
     return text.getvalue()
 
 
-def _csv_rows(result: Prediction | Failure) -> list[dict[str, Any]]:
+def _csv_rows(result: Prediction | Failure, model: Mapping[str, str]) -> list[dict[str, Any]]:
     if isinstance(result, Failure):
-        return [{"input": result.input, "error": result.error}]
+        return as_objects(result, model)
     rows = []
-    for item, own in zip(as_objects(result, {}), result.per_view, strict=True):
+    for item, own in zip(as_objects(result, model), result.per_view, strict=False):
         kept = {name: value for name, value in item.items() if name in CSV_COLUMNS}
-        kept["views"] = " ".join(item["views"])
-        kept["view_class"], kept["view_confidence"] = ranked(own)[0]
+        kept["views"], kept["model"] = " ".join(item["views"]), model["sha256"]
+        if "view" in item:
+            kept["view_class"], kept["view_confidence"] = ranked(own)[0]
         rows.append(kept | {f"p({name})": p for name, p in item["probabilities"].items()})
     return rows
 
 
 def _table_row(result: Prediction, top_k: int) -> tuple[str, ...]:
     others = ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:])
-    name = result.inputs[0] if result.gravityspy_id is None else result.gravityspy_id
+    name = result.inputs[0]
+    if result.gravityspy_id is not None and result.gps is None:
+        name = result.gravityspy_id
     windows = " ".join(window_name(duration) for duration in result.durations)
     return name, windows, result.label, f"{result.confidence:.3f}", others

@@ -1,7 +1,8 @@
 """The predictor: a checkpoint made ready, pictures in, verdicts out."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
 import jax
@@ -12,10 +13,12 @@ from scipy.special import softmax
 
 from flax_glitch.arrays import Picture, RawViews
 from flax_glitch.checkpoint import load_model, read_card
-from flax_glitch.classes import CLASSES
+from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize, standardise
 from flax_glitch.data.sources import parse_name
+from flax_glitch.data.triggers import event_name
 from flax_glitch.models.classifier import fuse, inference_mode
+from flax_glitch.strain.picture import Scan
 
 SIZES = (1, 4, 16)
 """Numbers of pictures that are predicted together; others are padded to the next one."""
@@ -29,13 +32,16 @@ class Prediction:
     """The verdict on one glitch.
 
     Attributes:
-        inputs: names of its pictures.
+        inputs: names of its pictures; one name for all four that were made of strain.
         gravityspy_id: its id, where the names tell.
         ifo: its detector, where the names tell.
         durations: the window of each picture in seconds, None where the name doesn't tell.
-        geometry: the known layout of each picture, "unknown" if it was used whole.
+        geometry: the known layout of each picture, "unknown" if it was used whole, "strain" if it
+            was made of strain.
         per_view: class probabilities of each picture by itself.
         probabilities: class probabilities of the glitch: mean log-probability, renormalised.
+        gps: its time in GPS seconds, where strain was given.
+        q: the Q of its pictures, where strain was given.
     """
 
     inputs: tuple[str, ...]
@@ -45,6 +51,8 @@ class Prediction:
     geometry: tuple[str, ...]
     per_view: np.ndarray
     probabilities: np.ndarray
+    gps: float | None = None
+    q: float | None = None
 
     @property
     def label(self) -> str:
@@ -63,7 +71,7 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A picture that can't be classified, and why, in one sentence."""
+    """A picture or an event that can't be classified, and why, in one sentence."""
 
     input: str
     error: str
@@ -177,6 +185,26 @@ class Predictor:
                 waiting = []
         yield from self._predict(waiting)
 
+    def classify_scans(
+        self, scans: Iterable[Scan | Failure], ids: Iterable[str | None] = repeat(None)
+    ) -> Iterator[Prediction | Failure]:
+        """Yields a verdict a scan, in order but for failures, which are passed on at once.
+
+        Args:
+            scans: what strain shows of each event.
+            ids: the glitches' ids, one for each of the scans and failures.
+        """
+        waiting: list[tuple[Scan, list[_Named]]] = []
+        for scan, id in zip(scans, ids, strict=False):
+            if isinstance(scan, Failure):
+                yield scan
+                continue
+            waiting.append((scan, self._views(scan, id)))
+            if len(waiting) * len(DURATIONS) >= SIZES[-1]:
+                yield from self._predict_scans(waiting)
+                waiting = []
+        yield from self._predict_scans(waiting)
+
     def seen(self, picture: PictureLike) -> np.ndarray:
         """Returns a picture as the network sees it, cropped and resized, (size, size, 3), 0 to 255.
 
@@ -198,6 +226,18 @@ class Predictor:
         loaded = picture if isinstance(picture, LoadedPicture) else load_picture(picture, name)
         pixels = resize(loaded.pixels, self.preprocessing.size)
         return _Named(name, ifo, gravityspy_id, duration, pixels, loaded.geometry)
+
+    def _views(self, scan: Scan, id: str | None) -> list[_Named]:
+        name, size = event_name(scan.detector, scan.gps), self.preprocessing.size
+        return [
+            _Named(name, scan.detector, id, duration, resize(pixels, size), "strain")
+            for duration, pixels in scan.views.items()
+        ]
+
+    def _predict_scans(self, scans: Sequence[tuple[Scan, list[_Named]]]) -> Iterator[Prediction]:
+        verdicts = self._predict([views for _, views in scans])
+        for (scan, views), verdict in zip(scans, verdicts, strict=True):
+            yield dataclasses.replace(verdict, inputs=(views[0].name,), gps=scan.gps, q=scan.q)
 
     def _predict(self, glitches: Sequence[Sequence[_Named]]) -> Iterator[Prediction]:
         logits = iter(self._logits([view.pixels for glitch in glitches for view in glitch]))

@@ -1,1 +1,1 @@
-"""Pictures that the project makes itself."""
+"""Glitches that the project makes itself."""

@@ -6,20 +6,21 @@ from typing import Any
 
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import Config
-from flax_glitch.data.tfds_builder import PATTERNS
+from flax_glitch.data.layouts import Layout
 
 
-def trained_on(config: Config, glitches: Mapping[str, int]) -> str:
+def trained_on(config: Config, layout: Layout, glitches: Mapping[str, int]) -> str:
     """Returns in a sentence or two what a model was trained on.
 
     Args:
         config: settings of its run.
+        layout: that of its source.
         glitches: number of glitches in each split.
     """
-    if config.data.source == PATTERNS:
+    if layout == "simulated":
         return (
-            f"Trained on {glitches['train']} simple drawn patterns, not on detector data: "
-            "good to try the tool, no good for real glitches."
+            f"Trained on {glitches['train']} simulated glitches, not on detector data: "
+            "measure it on real glitches before you rely on it."
         )
     name = Path(config.data.source).name
     return f"Trained on {glitches['train']} glitches of {name}, split by glitch."

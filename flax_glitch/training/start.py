@@ -191,7 +191,7 @@ def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
             "absent": [name for n, name in enumerate(CLASSES) if n not in present],
             "unreadable": len(prepared.unreadable),
         },
-        "trained_on": trained_on(config, glitches),
+        "trained_on": trained_on(config, prepared.layout, glitches),
         "versions": {name: version(name) for name in VERSIONS},
         "device": jax.devices()[0].device_kind,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

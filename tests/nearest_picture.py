@@ -1,6 +1,7 @@
-"""A predictor for tests of the app that needs no training: the nearest drawn pattern wins.
+"""A predictor for tests of the app that needs no training: the nearest toy picture wins.
 
-Run as a script it is app_gradio.py with this predictor in the place of a checkpoint.
+Run as a script it is app_gradio.py with this predictor in the place of a checkpoint, and toys as
+examples.
 """
 
 import sys
@@ -9,29 +10,28 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from toy_pictures import toy_picture
 
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import Preprocessing
 from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.inference.predictor import Predictor
-from flax_glitch.simulate.patterns import PATTERNS, draw_pattern
+
+TOYS = {name: toy_picture(name) for name in CLASSES}
 
 
-class NearestPattern(Predictor):
+class NearestPicture(Predictor):
     """Loads, names and groups pictures as the real one does; only the network is replaced."""
 
     def __init__(self):
         self.name, self.sha256, self.card = (
-            "nearest-pattern",
+            "nearest-picture",
             "0123456789abcdef" * 4,
             "A card: not on detector data.",
         )
-        self.trained_on = "Trained on 10 simple drawn patterns."
+        self.trained_on = "Trained on toy pictures."
         self.preprocessing = Preprocessing(size=32)
-        blank = np.full((len(DURATIONS), 32, 32, 3), 255, np.uint8)
-        self.templates = np.stack(
-            [self._draw(name) if name in PATTERNS else blank for name in CLASSES]
-        )
+        self.templates = np.stack([self._draw(name) for name in CLASSES])
 
     def forward(self, views) -> jax.Array:
         differences = views[:, :, None, None].astype(np.float32) - self.templates
@@ -39,7 +39,7 @@ class NearestPattern(Predictor):
 
     @staticmethod
     def _draw(name):
-        pictures = [load_picture(draw_pattern(name, duration)).pixels for duration in DURATIONS]
+        pictures = [load_picture(toy_picture(name, duration)).pixels for duration in DURATIONS]
         return np.stack([resize(picture, 32) for picture in pictures])
 
 
@@ -48,6 +48,8 @@ if __name__ == "__main__":
     import tyro
 
     import app_gradio
+    from flax_glitch.app import examples
 
-    Predictor.from_checkpoint = classmethod(lambda cls, folder: NearestPattern())
+    Predictor.from_checkpoint = classmethod(lambda cls, folder: NearestPicture())
+    examples.pictures = lambda spare: TOYS
     sys.exit(tyro.cli(app_gradio.main, config=(tyro.conf.FlagCreatePairsOff,)))

@@ -1,0 +1,81 @@
+"""The pictures to click on and to learn from: a simulated glitch of each class."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from PIL import Image
+
+from flax_glitch.arrays import Picture
+from flax_glitch.classes import CLASSES, readable
+from flax_glitch.config import CACHE
+from flax_glitch.simulate import catalogue
+
+SEED = 22
+"""Not that of the set to train on: the network has not seen the examples."""
+
+SHOWN = (
+    "Blip",
+    "Koi_Fish",
+    "Whistle",
+    "Scattered_Light",
+    "Chirp",
+    "Repeating_Blips",
+    "Power_Line",
+    "1080Lines",
+)
+"""Classes of the pictures to click on."""
+
+WINDOWS = MappingProxyType(
+    {
+        "Blip": 0.5,
+        "Chirp": 0.5,
+        "Extremely_Loud": 4.0,
+        "Helix": 0.5,
+        "Light_Modulation": 4.0,
+        "Low_Frequency_Burst": 4.0,
+        "Low_Frequency_Lines": 4.0,
+        "Paired_Doves": 2.0,
+        "Repeating_Blips": 2.0,
+        "Scattered_Light": 4.0,
+        "Scratchy": 2.0,
+        "Wandering_Line": 4.0,
+    }
+)
+"""The window that shows a class best, seconds; 1 for the others."""
+
+
+def pictures(spare: Path, cache: Path = CACHE) -> dict[str, Picture]:
+    """Returns a whole picture, in Kaggle's geometry, of each class; the first call simulates them.
+
+    Args:
+        spare: Folder for them if the cache can't be written.
+        cache: Folder to keep them in.
+    """
+    try:
+        folder = _drawn(cache)
+    except ValueError:
+        folder = _drawn(spare)
+    return {name: _read(folder / name, WINDOWS.get(name, 1.0)) for name in CLASSES}
+
+
+def files(pictures: Mapping[str, Picture], folder: Path) -> list[tuple[Path, str]]:
+    """Returns path and caption of the pictures to click on, writing those that are not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.png" for name in SHOWN}
+    for name, path in paths.items():
+        if not path.exists():
+            Image.fromarray(pictures[name]).save(path)
+    return [(path, readable(name)) for name, path in paths.items()]
+
+
+def _drawn(place: Path) -> Path:
+    folder = place / f"examples-{catalogue.VERSION}"
+    catalogue.draw_glitches(folder, 1, SEED)
+    return folder
+
+
+def _read(folder: Path, window: float) -> Picture:
+    with Image.open(next(folder.glob(f"*_{window}.png"))) as image:
+        return np.array(image.convert("RGB"))

@@ -1,0 +1,287 @@
+"""The Strain tab: an event's strain in, the pictures that Gravity Spy draws of it and a verdict."""
+
+import json
+import logging
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+from gradio.utils import get_upload_folder
+
+from flax_glitch.app.classify import add_json, add_verdict, bars_of, verdict_of
+from flax_glitch.app.protect import MAX_UPLOAD
+from flax_glitch.classes import readable
+from flax_glitch.config import CACHE
+from flax_glitch.data.scans import picture_paths, write_scans
+from flax_glitch.data.triggers import Trigger, stable_id
+from flax_glitch.inference.output import as_objects
+from flax_glitch.inference.predictor import Failure, Predictor
+from flax_glitch.strain.files import LENGTHS, Strain, StrainError, read_strain
+from flax_glitch.strain.gwosc import PRESETS, Preset, event_time, fetch
+from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE
+from flax_glitch.strain.picture import SITES, scan
+
+INVITATION = (
+    '<div class="verdict" role="status"><p class="hint">Click an event, or give a time and a '
+    "detector. Strain comes from gwosc.org unless you give a file.</p></div>"
+)
+
+UNEXPECTED = "Something went wrong: try another time or file"
+
+SELF_DESCRIBED = (".hdf5", ".h5", ".gwf")
+"""Suffixes of files that say when they begin and how often they were sampled."""
+
+OWN_WORDS = {
+    "--gps-start": "its start",
+    "--sample-rate": "its sample rate",
+    "--detector": "its detector",
+    " with --strain": "",
+}
+"""What the page says in the place of the command line's options."""
+
+_computing = threading.Lock()  # Who comes while the transform is compiled waits for that.
+
+Progress = Callable[..., Any]
+
+
+class Question(NamedTuple):
+    """What a visitor gives: an event's name or GPS time, a detector, and a file, if any."""
+
+    when: str
+    detector: str
+    path: str | None = None
+    start: float | int | None = None
+    sample_rate: float | int | None = None
+
+
+class Answer(NamedTuple):
+    """The verdict as HTML and as JSON, and the files of pictures and JSON."""
+
+    verdict: str
+    found: dict[str, Any]
+    pictures: list[Path]
+    archive: Path
+    text: Path
+
+
+def add(predictor: Predictor, tab: gr.Tab) -> None:
+    """Adds the parts of the tab to the page that is being built."""
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=320):
+            presets, start, fields = _add_question()
+        with gr.Column(min_width=320):
+            verdict, bars, top_k = add_verdict(INVITATION)
+            answer = add_json(top_k, bars)
+    outputs = [answer, verdict, bars, *_add_files()]
+
+    def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+        *question, count = given
+        return _shown(answer_of(predictor, Question(*question), progress), count)
+
+    asking: dict[str, Any] = {
+        "fn": ask,
+        "inputs": [*fields, top_k],
+        "outputs": outputs,
+        "show_progress_on": verdict,
+    }
+    gr.on([start.click, fields[0].submit], **asking, api_name="strain")
+    for button, preset in zip(presets, PRESETS, strict=True):
+        filled = button.click(partial(_fill, preset), None, fields, api_visibility="private")
+        filled.then(**asking, api_visibility="private")
+    tab.select(partial(warm_up, predictor), api_visibility="private", show_progress="hidden")
+
+
+def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
+    """The events to click on, the button to start, the fields in a question's order."""
+    gr.Markdown("### Click an event")
+    with gr.Row(elem_classes="presets"):
+        presets = [
+            gr.Button(f"{preset.name}, {preset.detector}", size="sm", min_width=150)
+            for preset in PRESETS
+        ]
+    gr.Markdown("### Or choose one")
+    with gr.Row():
+        when = gr.Textbox(
+            label="Event or GPS time",
+            placeholder="GW150914 or 1126259462.4",
+            max_length=40,
+            min_width=200,
+        )
+        detector = gr.Dropdown(
+            [
+                ("As the file says", ""),
+                *((f"{name}, {site}", name) for name, site in SITES.items()),
+            ],
+            value="H1",
+            label="Detector",
+            min_width=200,
+        )
+    described = _add_file(detector)
+    button = gr.Button("Classify", variant="primary")
+    return presets, button, [when, detector, *described]
+
+
+def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Number, gr.Number]:
+    """The file, and its start and sample rate, which are asked for if it doesn't tell them."""
+    file = gr.File(
+        label=f"Strain file, if you have one (HDF5 of GWOSC, .npy, .csv; at most {MAX_UPLOAD})",
+        height=150,
+    )
+    with gr.Row():
+        start = gr.Number(label="Start of the file (GPS seconds)", value=None, visible=False)
+        rate = gr.Number(label="Sample rate (Hz)", value=None, visible=False)
+    gr.on(
+        [file.upload, file.clear],
+        _describe,
+        file,
+        [detector, start, rate],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    return file, start, rate
+
+
+def _add_files() -> tuple[gr.Gallery, gr.DownloadButton, gr.DownloadButton]:
+    """The four windows, and what can be downloaded."""
+    windows = gr.Gallery(
+        label="The four windows",
+        show_label=False,
+        height="auto",
+        object_fit="contain",
+        interactive=False,
+        buttons=[],
+        visible=False,
+        elem_classes="windows",
+    )
+    with gr.Row():
+        archive = gr.DownloadButton("Download pictures", size="md", visible=False)
+        text = gr.DownloadButton("Download JSON", size="md", visible=False)
+    return windows, archive, text
+
+
+def _fill(preset: Preset) -> tuple[Any, ...]:
+    """The fields of an event to click on."""
+    when = preset.event if preset.name == preset.event else str(preset.gps)
+    return when, preset.detector, None, *_describe(None)[1:]
+
+
+def _describe(path: str | None) -> tuple[Any, Any, Any]:
+    """Detector, start and sample rate, as they are after a file has come or gone."""
+    asked = path is not None and Path(path).suffix.lower() not in SELF_DESCRIBED
+    hidden = [gr.Number(value=None, visible=asked) for _ in range(2)]
+    return "" if path else "H1", *hidden
+
+
+def answer_of(predictor: Predictor, question: Question, progress: Progress) -> Answer | Failure:
+    """Returns the verdict on an event with its files, or the sentence that says why not."""
+    try:
+        return _answer(predictor, question, progress)
+    except StrainError as error:
+        said = str(error)
+    except Exception:
+        logging.exception("%s: no answer", question)
+        said = UNEXPECTED
+    for option, words in OWN_WORDS.items():
+        said = said.replace(option, words)
+    if question.path:
+        said = said.replace(question.path, Path(question.path).name)
+    return Failure("", said)
+
+
+def _answer(predictor: Predictor, question: Question, progress: Progress) -> Answer:
+    strain, gps = read_question(question, progress)
+    trigger = Trigger(strain.detector, gps, stable_id(strain.detector, gps))
+    progress(0.5, desc="Transforming (half a minute the first time)")
+    with _computing:
+        made = scan(strain, gps)
+        progress(0.8, desc="Classifying and drawing")
+        (verdict,) = predictor.classify_scans([made], [trigger.id])
+    found = as_objects(verdict, {"name": predictor.name, "sha256": predictor.sha256})[0]
+    folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
+    pictures = picture_paths(trigger, folder)
+    list(write_scans([(trigger, made)], lambda _: pictures))
+    archive = folder / f"{trigger.detector}_{trigger.id}.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in pictures:
+            file.write(path, path.name)
+    text = archive.with_suffix(".json")
+    text.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    return Answer(verdict_of(verdict), found, pictures, archive, text)
+
+
+def read_question(question: Question, progress: Progress) -> tuple[Strain, float]:
+    """Returns the strain about an event, from the file or from GWOSC, and its GPS time.
+
+    Raises:
+        StrainError: if there is none, or what is given doesn't do.
+    """
+    when = question.when.strip()
+    if not when:
+        raise StrainError("Give the event's name or its GPS time")
+    progress(0.1, desc="Reading the file" if question.path else "Fetching strain from gwosc.org")
+    try:
+        gps, event = float(when), None
+    except ValueError:
+        gps, event = event_time(when), when
+    if question.path:
+        reach = (gps - LENGTHS[0], gps + LENGTHS[0])
+        return read_strain(
+            Path(question.path),
+            detector=question.detector or None,
+            gps_start=_float(question.start),
+            sample_rate=_float(question.sample_rate),
+            around=reach,
+        ), gps
+    if not question.detector:
+        raise StrainError("Choose a detector, or give a file that tells")
+    known = {(preset.gps, preset.detector): preset.event for preset in PRESETS}
+    event = event or known.get((gps, question.detector))
+    return fetch(gps, question.detector, CACHE, event=event, progress=False), gps
+
+
+def _float(number: float | int | None) -> float | None:
+    return None if number is None else float(number)
+
+
+def _shown(answer: Answer | Failure, count: float | int) -> tuple[Any, ...]:
+    """What the parts of the page show: JSON, verdict, bars, windows, downloads."""
+    if isinstance(answer, Failure):
+        return None, verdict_of(answer), "", *[gr.update(visible=False)] * 3
+    return (
+        answer.found,
+        answer.verdict,
+        bars_of(answer.found, count),
+        gr.Gallery(captioned(answer), visible=True),
+        gr.DownloadButton(value=answer.archive, visible=True),
+        gr.DownloadButton(value=answer.text, visible=True),
+    )
+
+
+def captioned(answer: Answer) -> list[tuple[Path, str]]:
+    """Returns path and caption of each picture: its window, and what it shows by itself."""
+    windows = zip(answer.pictures, answer.found["per_view"].items(), strict=True)
+    return [
+        (path, f"{window} s: {one['confidence']:.0%} {readable(one['class'])}")
+        for path, (window, one) in windows
+    ]
+
+
+@cache
+def warm_up(predictor: Predictor) -> None:
+    """Compiles what the tab needs, once, before somebody waits for it."""
+    noise = np.random.default_rng(0).standard_normal(LENGTHS[0] * PUBLIC_RATE)
+    for seconds in LENGTHS[:2]:
+        strain = Strain(noise[: seconds * PUBLIC_RATE], 0.0, float(PUBLIC_RATE), "H1")
+        with _computing:
+            list(predictor.classify_scans([scan(strain, seconds / 2)]))
+
+
+def finish() -> None:
+    """Waits for what is being compiled, and lets no more begin: Python must not end within it."""
+    _computing.acquire()

@@ -1,0 +1,140 @@
+"""`flax-glitch classify`: pictures or strain in, verdicts out."""
+
+import sys
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from tqdm import tqdm
+
+from flax_glitch.classes import CLASSES
+from flax_glitch.cli.events import Events, Found, check_arguments, find_events, progress
+from flax_glitch.cli.terminal import ODD_NAMES, open_predictor, screen
+from flax_glitch.config import UsageError
+from flax_glitch.data.layouts import pictures_below
+from flax_glitch.data.scans import picture_paths, scan_triggers, write_scans
+from flax_glitch.inference.output import render
+from flax_glitch.inference.predictor import SIZES, Failure, Prediction, Predictor
+from flax_glitch.inference.rows import continue_rows
+from flax_glitch.strain.picture import Scan
+
+Inputs = tyro.conf.Positional[tuple[Path, ...]]
+Form = Literal["table", "csv", "json"]
+Results = Generator[Prediction | Failure, None, None]
+
+NO_EVENTS = Events()
+
+FORMS: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".jsonl": "json"}
+"""What is written to a file, by its suffix; a table to any other."""
+
+
+def classify_inputs(
+    inputs: Inputs,
+    events: tyro.conf.OmitArgPrefixes[Events] = NO_EVENTS,
+    checkpoint: Path | None = None,
+    top_k: int = 5,
+    format: Form | None = None,
+    out: Path | None = None,
+) -> None:
+    """Classify glitches by their pictures, or by strain.
+
+    Pictures whose names share detector and id are windows of one glitch. Exit code 1 if an input
+    failed; the others are answered all the same. With --triggers and --out, a call that was
+    stopped goes on where it stood, and tries again what failed. For example:
+
+    `flax-glitch classify H1_abc_spectrogram_1.0.png`
+
+    `flax-glitch classify pictures/ --out verdicts.csv`
+
+    `flax-glitch classify --event GW150914 --detector H1`
+
+    `flax-glitch classify --gps 1126259462.4 --strain H-H1_LOSC_4_V2-1126259446-32.hdf5`
+
+    `flax-glitch classify --triggers table.csv --strain folder/ --out verdicts.csv`
+
+    Args:
+        inputs: Picture files (PNG, JPEG, WebP), or folders that are searched for them.
+        events: Strain instead of pictures.
+        checkpoint: Folder of the model; the newest in checkpoints/ if not given.
+        top_k: Classes shown for each glitch in the table.
+        format: table: a row a glitch; csv: a row a picture; json: an object a picture and line;
+            of strain a row or object a glitch. By the suffix of --out, or a table, if not given.
+        out: File to write to, instead of the screen.
+    """
+    check_arguments(events, bool(inputs))
+    if not 1 <= top_k <= len(CLASSES):
+        raise UsageError(f"--top-k {top_k}: give 1 to {len(CLASSES)}")
+    form = format or FORMS.get(out.suffix.lower() if out else "", "table")
+    resumed = out if events.triggers else None
+    if resumed and form == "table":
+        raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
+    predictor = open_predictor(checkpoint, events.cache)
+    model = {"name": predictor.name, "sha256": predictor.sha256}
+    done: set[tuple[str, str]] = set()
+    if inputs:
+        results = _of_pictures(predictor, *find_pictures(inputs))
+    else:
+        found = find_events(events)
+        done = continue_rows(resumed, form, model) if resumed else set()
+        results = _of_strain(predictor, found, done, events.pictures)
+    tally: Counter[str] = Counter()
+    pieces = render(_counted(results, tally), form, model, top_k, header=not done)
+    mode = "a" if done else "w"
+    target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
+    with closing(results), target as file:
+        for text in pieces:
+            file.write(text)
+            file.flush()
+    if tally["failed"]:
+        sys.exit(f"error: {tally['failed']} of {tally['tried']} inputs failed")
+
+
+def _counted(results: Results, tally: Counter[str]) -> Results:
+    for result in results:
+        tally["tried"] += 1 if isinstance(result, Failure) else len(result.inputs)
+        tally["failed"] += isinstance(result, Failure)
+        yield result
+
+
+def _of_pictures(
+    predictor: Predictor, paths: Sequence[Path], missing: Sequence[Failure]
+) -> Results:
+    yield from missing
+    with tqdm(total=len(paths), unit="picture", disable=len(paths) < SIZES[-1]) as bar:
+        for result in predictor.classify(paths):
+            bar.update(1 if isinstance(result, Failure) else len(result.inputs))
+            yield result
+
+
+def _of_strain(
+    predictor: Predictor, found: Found, done: set[tuple[str, str]], folder: Path | None
+) -> Results:
+    """Yields the verdicts on events that are not done, and keeps their pictures if asked to."""
+    yield from (Failure(row.name, row.reason) for row in found.faulty)
+    waiting = [one for one in found.triggers if (one.detector, one.id) not in done]
+    outcomes = scan_triggers(waiting, found.read)
+    if folder:
+        outcomes = write_scans(outcomes, lambda trigger: picture_paths(trigger, folder))
+    scans = (
+        scan if isinstance(scan, Scan) else Failure(trigger.name, str(scan))
+        for trigger, scan in outcomes
+    )
+    with closing(outcomes), progress(found, len(waiting)) as bar:
+        for result in predictor.classify_scans(scans, (trigger.id for trigger in waiting)):
+            bar.update()
+            yield result
+
+
+def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
+    """Returns the pictures that inputs name, folders searched, and the inputs that name none."""
+    found = {path: sorted(pictures_below(path)) if path.is_dir() else [path] for path in inputs}
+    missing = [
+        Failure(str(path), "no pictures in this folder")
+        for path, inside in found.items()
+        if not inside
+    ]
+    return list(dict.fromkeys(chain.from_iterable(found.values()))), missing

@@ -1,0 +1,83 @@
+"""`flax-glitch draw`: Gravity Spy's pictures of a table of triggers, from strain alone."""
+
+import csv
+import shutil
+import sys
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+from flax_glitch.cli.events import GRAVITYSPY, Found, open_table, progress
+from flax_glitch.config import CACHE, keep_compiled
+from flax_glitch.data.scans import labelled_paths, scan_triggers, write_scans
+from flax_glitch.data.triggers import Trigger, TriggerError, training_set_table
+from flax_glitch.strain.picture import Scan
+
+FAILURES = "failures.csv"
+COLUMNS = ("input", "detector", "gps", "id", "label", "error")
+"""Of the table of failures, which is a table of triggers itself."""
+
+Row = tuple[str | float | None, ...]
+
+
+def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) -> None:
+    """Draw the pictures of a table of triggers, as Gravity Spy does, four windows a glitch.
+
+    They lie in a folder a class where the table has labels, so that `train_flax.py --source` takes
+    them. A call that was stopped goes on where it stood. Triggers that failed are in failures.csv
+    with the reason; the next call tries them again. For example:
+
+    `flax-glitch draw --triggers table.csv --strain folder/ --out pictures`
+
+    `flax-glitch draw --triggers gravityspy --strain gwosc --out training-set`
+
+    Args:
+        triggers: A CSV table with a time (gps, event_time, peak_time or time), a detector
+            (detector, ifo or channel), and perhaps an id (id or gravityspy_id) and a label (label
+            or ml_label) a row; or gravityspy: that of its training set, fetched from Zenodo.
+        strain: A folder of strain files, or gwosc: fetched from GWOSC.
+        out: Folder to write to.
+        cache: Folder for what is fetched.
+    """
+    keep_compiled(cache)
+    found = open_table(triggers, strain, cache)
+    out.mkdir(parents=True, exist_ok=True)
+    if triggers == GRAVITYSPY:
+        shutil.copy(training_set_table(cache), out)  # it says which split each glitch is in
+    failed = 0
+    with (out / FAILURES).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        with closing(_draw(found, out)) as failures:
+            for row in failures:
+                writer.writerow(row)
+                file.flush()
+                failed += 1
+    total = len(found.triggers) + len(found.faulty)
+    if failed:
+        sys.exit(f"error: {failed} of {total} triggers failed; {out / FAILURES} says why")
+    (out / FAILURES).unlink()
+    sys.stdout.write(f"{total} glitches are drawn in {out}\n")
+
+
+def _draw(found: Found, out: Path) -> Generator[Row, None, None]:
+    """Yields a row a trigger that failed."""
+    for faulty in found.faulty:
+        yield faulty.name, None, None, None, None, faulty.reason
+    waiting = []
+    for trigger in found.triggers:
+        try:
+            if not all(path.exists() for path in labelled_paths(trigger, out)):
+                waiting.append(trigger)
+        except TriggerError as error:
+            yield _row(trigger, error)
+    outcomes = write_scans(scan_triggers(waiting, found.read), lambda one: labelled_paths(one, out))
+    with closing(outcomes), progress(found, len(waiting)) as bar:
+        for trigger, outcome in outcomes:
+            bar.update()
+            if not isinstance(outcome, Scan):
+                yield _row(trigger, outcome)
+
+
+def _row(trigger: Trigger, error: Exception) -> Row:
+    return trigger.name, trigger.detector, trigger.gps, trigger.id, trigger.label, str(error)

@@ -1,0 +1,170 @@
+"""From triggers to scans and pictures; reading, transforming and writing go on at the same time.
+
+Threads read blocks of strain ahead, the caller's thread transforms them, threads write pictures.
+Each hands on a bounded number, so that memory is bounded too.
+"""
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from flax_glitch.classes import CLASSES, DURATIONS, class_name
+from flax_glitch.data.prepared import write_whole
+from flax_glitch.data.triggers import Trigger, TriggerError
+from flax_glitch.strain.files import Strain, StrainError, block
+from flax_glitch.strain.picture import Scan, full_picture, png
+from flax_glitch.strain.qtransform import q_scan
+from flax_glitch.strain.remote import OfflineError
+
+ReadStrain = Callable[[str, float], Strain]
+"""Returns strain around an event, by detector and GPS time, or raises StrainError."""
+
+Outcome = tuple[Trigger, Scan | StrainError]
+"""A trigger with its scan, or with the reason why there is none."""
+
+Outcomes = Generator[Outcome, None, None]
+
+READERS = 2
+"""Threads that read strain: few, because it may come from a public server."""
+
+WRITERS = os.cpu_count() or 1
+"""Threads that write pictures."""
+
+AHEAD = 8
+"""Glitches that are read, or wait to be written, at once: 4 MB of strain, 4 MB of scan each."""
+
+PATIENCE = 5
+"""Triggers in a row after which a host that can't be reached is given up."""
+
+_drawing = threading.Lock()  # Matplotlib, which draws the axes, isn't made for threads
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def scan_triggers(triggers: Iterable[Trigger], read: ReadStrain) -> Outcomes:
+    """Yields each trigger in turn with its scan, or with the reason why there is none.
+
+    Raises:
+        OfflineError: if the strain of `PATIENCE` triggers in a row is nowhere to be reached.
+    """
+
+    def prepare(trigger: Trigger) -> tuple[Trigger, tuple[np.ndarray, float] | StrainError]:
+        try:
+            return trigger, block(read(trigger.detector, trigger.gps), trigger.gps)
+        except StrainError as error:
+            return trigger, error
+
+    lost = 0
+    for trigger, ready in ahead(prepare, triggers, READERS):
+        lost = lost + 1 if isinstance(ready, OfflineError) else 0
+        if isinstance(ready, OfflineError) and lost == PATIENCE:
+            raise ready
+        if isinstance(ready, StrainError):
+            yield trigger, ready
+        else:
+            energies, q = q_scan(*ready)
+            yield trigger, Scan(trigger.detector, trigger.gps, float(q), np.asarray(energies))
+
+
+def write_scans(
+    outcomes: Iterable[Outcome], paths: Callable[[Trigger], Iterable[Path]]
+) -> Outcomes:
+    """Writes the four pictures of each scan, as Gravity Spy draws them, and passes all on.
+
+    Args:
+        outcomes: Scans, and reasons, which are only passed on.
+        paths: Returns the files of a trigger's pictures, in the order of their windows.
+    """
+
+    def write(outcome: Outcome) -> Outcome:
+        trigger, scan = outcome
+        if isinstance(scan, Scan):
+            windows = zip(paths(trigger), scan.energies, DURATIONS, strict=True)
+            for path, energies, duration in windows:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with _drawing:
+                    picture = full_picture(energies, duration, trigger.detector)
+                write_whole(path, png(picture))
+        return outcome
+
+    yield from ahead(write, outcomes, WRITERS, finish=True)
+
+
+def picture_paths(trigger: Trigger, folder: Path) -> list[Path]:
+    """Returns the files of a trigger's four pictures, named as Gravity Spy does."""
+    stem = f"{trigger.detector}_{trigger.id}_spectrogram"
+    return [folder / f"{stem}_{duration}.png" for duration in DURATIONS]
+
+
+def labelled_paths(trigger: Trigger, folder: Path) -> list[Path]:
+    """Returns the files of a trigger's four pictures, in the folder of its class if it has one.
+
+    Raises:
+        TriggerError: if its label is no class.
+    """
+    if trigger.label is None:
+        return picture_paths(trigger, folder)
+    label = class_name(trigger.label)
+    if label is None:
+        raise TriggerError(
+            f"label {trigger.label!r} is none of Gravity Spy's {len(CLASSES)} classes; "
+            "correct it or leave it empty"
+        )
+    return picture_paths(trigger, folder / label)
+
+
+def ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, *, finish: bool = False
+) -> Iterator[Result]:
+    """Yields `work(item)` of each item in turn, done by threads, `AHEAD` items at most at a time.
+
+    Args:
+        work: What the threads do; an exception of it is raised in its turn.
+        items: Taken from in the caller's thread.
+        threads: How many.
+        finish: When the caller stops early (Ctrl-C), do first what was taken from the items.
+            Otherwise nothing is waited for, not even a slow server.
+    """
+    tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+    workers = [threading.Thread(target=_serve, args=(tasks,), daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            future: Future[Result] = Future()
+            tasks.put(partial(_fulfil, future, work, item))
+            waiting.append(future)
+            if len(waiting) == AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in () if finish else waiting:
+            future.cancel()
+        for _ in workers:
+            tasks.put(None)
+        for worker in workers if finish else ():
+            worker.join()
+
+
+def _serve(tasks: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    while (task := tasks.get()) is not None:
+        task()
+
+
+def _fulfil(future: "Future[Any]", work: Callable[[Any], Any], item: Any) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(work(item))
+        except BaseException as error:
+            future.set_exception(error)

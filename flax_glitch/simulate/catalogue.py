@@ -1,0 +1,173 @@
+"""Labelled sets of simulated glitches, as folders in the layout of Gravity Spy's training set."""
+
+import csv
+import hashlib
+import io
+import string
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
+
+from flax_glitch.classes import CLASSES, DURATIONS, INDEX, class_name
+from flax_glitch.config import UsageError
+from flax_glitch.simulate.glitches import simulate
+from flax_glitch.strain.picture import indices
+from flax_glitch.strain.viridis import VIRIDIS
+
+MARK = "SIMULATED.txt"
+"""The file by which a folder is known to hold simulated pictures."""
+
+NOTE = "Simulated by flax_glitch: no detector has heard this."
+
+VERSION = "1.0.0"
+"""Raised whenever the same seed gives other pictures."""
+
+MANIFEST = "manifest.csv"
+"""A table with a row a glitch."""
+
+COLUMNS = ("gravityspy_id", "ifo", "label", "seed", "number", "q")
+"""Of the manifest."""
+
+# Viridis has 254 different colours in 8 bits: black fits into the palette beside them.
+COLOURS, COLOUR_OF_INDEX = np.unique(VIRIDIS, axis=0, return_inverse=True)
+BLACK = len(COLOURS)
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+def draw_glitches(
+    out: Path,
+    per_class: int,
+    seed: int,
+    *,
+    classes: Sequence[str] = CLASSES,
+    progress: bool = True,
+) -> None:
+    """Draws a folder of labelled pictures in Gravity Spy's layout and Kaggle's geometry.
+
+    What is there already is left as it is, so that a killed call is continued by the next one.
+
+    Args:
+        out: Gets `<Class>/<IFO>_<id>_spectrogram_<seconds>.png`, four windows a glitch, and
+            `manifest.csv`. A new or empty folder, or one of an earlier call.
+        per_class: Glitches a class; more of them leave the first ones as they were.
+        seed: The same seed gives the same files with the same versions of everything.
+        classes: Those to draw, by any name that `class_name` knows.
+        progress: Show a progress bar on stderr.
+
+    Raises:
+        UsageError: if there is nothing to draw, or `out` holds other things.
+        ValueError: if `out` can't be written.
+    """
+    if per_class < 1:
+        raise UsageError(f"{per_class} glitches a class can't be drawn; give at least 1")
+    if seed < 0:
+        raise UsageError(f"seed {seed}: give 0 or more")
+    labels = _labels(classes)
+    try:
+        _claim(out)
+        missing = list(_missing(out, labels, per_class, seed))
+        if missing:
+            (out / MANIFEST).unlink(missing_ok=True)
+        bar = tqdm(missing, "Simulating", unit="glitch", disable=not (progress and missing))
+        for label, number in bar:
+            _draw(out / label, label, number, seed)
+        if not (out / MANIFEST).exists():
+            _write_manifest(out)
+    except OSError as error:
+        raise ValueError(
+            f"{out}: {error.strerror or error}; what is drawn is kept, and the same call goes on"
+        ) from error
+
+
+def glitch_id(label: str, number: int, seed: int) -> str:
+    """Returns ten letters and digits that no other glitch has, as Gravity Spy's ids."""
+    digest = hashlib.sha256(f"{seed} {label} {number}".encode()).digest()
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:10])
+
+
+def _labels(classes: Sequence[str]) -> list[str]:
+    labels = {name: class_name(name) for name in classes}
+    if unknown := [name for name, label in labels.items() if label is None]:
+        raise UsageError(f"no class: {', '.join(unknown)}; choose from {', '.join(CLASSES)}")
+    if not labels:
+        raise UsageError("no class to draw; name at least one")
+    return sorted({label for label in labels.values() if label}, key=CLASSES.index)
+
+
+def _claim(out: Path) -> None:
+    """Marks a folder as one of simulated pictures."""
+    mark = out / MARK
+    if mark.exists():
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise UsageError(f"{out}: holds other things; give a new or empty folder")
+    mark.write_text(f"{NOTE}\n")
+
+
+def _missing(
+    out: Path, labels: Sequence[str], per_class: int, seed: int
+) -> Iterator[tuple[str, int]]:
+    """Finds the glitches of which a picture is missing, the first of each class first."""
+    there = {path.name.partition("_")[2] for path in out.glob("*/*.png")}
+    for number in range(per_class):
+        for label in labels:
+            names = {_name(label, number, seed, duration) for duration in DURATIONS}
+            if not names <= there:
+                yield label, number
+
+
+def _name(label: str, number: int, seed: int, duration: float) -> str:
+    """Returns a picture's name without the detector, which the simulation chooses."""
+    return f"{glitch_id(label, number, seed)}_spectrogram_{duration}.png"
+
+
+def _draw(folder: Path, label: str, number: int, seed: int) -> None:
+    """Simulates a glitch from random numbers of its own and writes its four windows."""
+    glitch = simulate(label, np.random.default_rng([seed, INDEX[label], number]))
+    notes = PngInfo()
+    notes.add_text("Comment", NOTE)
+    notes.add_text("seed", f"{seed}")
+    notes.add_text("number", f"{number}")
+    notes.add_text("q", f"{glitch.q:.2f}")
+    folder.mkdir(exist_ok=True)
+    for duration, energies in zip(DURATIONS, glitch.energies, strict=True):
+        target = folder / f"{glitch.detector}_{_name(label, number, seed, duration)}"
+        unfinished = target.with_name(f"{target.name}.unfinished")
+        _picture(energies).save(unfinished, "PNG", compress_level=4, pnginfo=notes)
+        unfinished.replace(target)
+
+
+def _picture(energies: Float[np.ndarray, "row column"]) -> Image.Image:
+    """Returns a picture in Kaggle's geometry: a black line at the top and at the left."""
+    area = COLOUR_OF_INDEX[indices(energies)].astype(np.uint8)
+    image = Image.fromarray(np.pad(area, ((1, 0), (1, 0)), constant_values=BLACK))
+    image.putpalette([*COLOURS.ravel().tolist(), 0, 0, 0])
+    return image
+
+
+def _write_manifest(out: Path) -> None:
+    """Writes what the pictures themselves say, in the order of classes and numbers."""
+    rows = sorted(map(_row, out.glob(f"*/*_{DURATIONS[0]}.png")), key=_place)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    (out / MANIFEST).write_text(table.getvalue())
+
+
+def _row(path: Path) -> dict[str, str]:
+    ifo, id, *_ = path.name.split("_")
+    with Image.open(path) as image:
+        notes = {key: image.info[key] for key in ("seed", "number", "q")}
+    return {"gravityspy_id": id, "ifo": ifo, "label": path.parent.name, **notes}
+
+
+def _place(row: dict[str, str]) -> tuple[int, int, int]:
+    return INDEX[row["label"]], int(row["seed"]), int(row["number"])

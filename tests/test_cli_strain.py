@@ -1,0 +1,257 @@
+"""The commands that take strain: one event, tables of triggers, stopped and gone on with."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from gwosc_server import RATE, write_strain
+from test_cli import run
+
+from flax_glitch.data.sources import open_source
+from flax_glitch.data.triggers import stable_id
+from flax_glitch.inference.predictor import Predictor
+from flax_glitch.strain.files import Strain, StrainError
+from flax_glitch.strain.qtransform import QScan
+
+NOISE = 1e-22 * np.random.default_rng(5).standard_normal(32 * RATE)
+NAME = "H-H1_MADE_4KHZ_R1-1000-32.hdf5"
+ROWS = ["1010,H1,a,Blip", "1012,H1,b,Blip", "1014.5,H1,c,Koi Fish", "1016,H1,d,", "1018,H1,e,Blip"]
+
+
+class Transform:
+    """Stands in for the transform, which takes long to compile; keeps what it was asked for."""
+
+    def __init__(self):
+        self.asked, self.stop_at = [], None
+
+    def __call__(self, samples, event):
+        if len(self.asked) == self.stop_at:
+            raise KeyboardInterrupt
+        self.asked.append(event)
+        columns = np.abs(samples[:568] / samples.std()) * 8 + event
+        return QScan(np.tile(columns.astype(np.float32), (4, 478, 1)), np.float32(5.66))
+
+
+@pytest.fixture
+def transform(monkeypatch):
+    transform = Transform()
+    monkeypatch.setattr("flax_glitch.data.scans.q_scan", transform)
+    return transform
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, transform):
+    """A folder with 32 s of H1 and a table of five triggers, of which the commands are run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "strain").mkdir()
+    write_strain(tmp_path / "strain" / NAME, NOISE, 1000)
+    write_table(tmp_path / "table.csv", ROWS)
+    return tmp_path
+
+
+def write_table(path, rows):
+    path.write_text("".join(f"{row}\n" for row in ["gps,detector,id,label", *rows]))
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return Predictor.from_checkpoint(trained)
+
+
+@pytest.fixture
+def classify(predictor, cache, place, monkeypatch):
+    """Runs the command with a small model, loaded once."""
+    monkeypatch.setattr("flax_glitch.cli.classify.open_predictor", lambda *_: predictor)
+    return lambda *arguments: run("classify", *arguments, "--cache", cache)
+
+
+def draw(place, cache):
+    return run("draw", *TABLE, "--out", place / "drawn", "--cache", cache)
+
+
+TABLE = ("--triggers", "table.csv", "--strain", "strain")
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_an_event_in_a_file_gets_one_object_with_its_time_and_q(classify, place, capsys):
+    assert classify("--gps", 1012.25, "--strain", f"strain/{NAME}", "--format", "json") == 0
+    (item,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (item["input"], item["ifo"], item["gps"]) == ("H1 at 1012.250", "H1", 1012.25)
+    assert item["q"] == pytest.approx(5.66) and list(item["per_view"]) == item["views"]
+    assert item["views"] == ["0.5", "1.0", "2.0", "4.0"]
+    assert item["gravityspy_id"] == stable_id("H1", 1012.25)
+
+
+def test_samples_alone_are_told_their_time_rate_and_detector(classify, place, transform):
+    np.save("noise.npy", NOISE)
+    alone = ("--gps", 1012.25, "--strain", "noise.npy", "--detector", "L1", "--gps-start", 1000)
+    assert "--sample-rate" in classify(*alone)
+    assert classify(*alone, "--sample-rate", RATE, "--pictures", "kept") == 0
+    assert transform.asked == [12.25]
+    id = stable_id("L1", 1012.25)
+    assert sorted(path.name for path in (place / "kept").iterdir()) == [
+        f"L1_{id}_spectrogram_{duration}.png" for duration in ("0.5", "1.0", "2.0", "4.0")
+    ]
+
+
+def test_an_event_by_name_is_fetched(classify, monkeypatch, capsys):
+    def fetch(gps, detector, cache, *, event=None, progress=True):
+        assert (gps, detector, event) == (1126259462.4, "H1", "GW150914")
+        return Strain(NOISE, 1126259446.0, float(RATE), detector)
+
+    monkeypatch.setattr("flax_glitch.cli.events.fetch", fetch)
+    assert classify("--event", "GW150914", "--detector", "H1") == 0
+    assert "H1 at 1126259462.400" in capsys.readouterr().out
+
+
+def test_a_table_gets_a_row_a_trigger_and_failed_ones_keep_their_reason(classify, place, capsys):
+    write_table(place / "table.csv", [*ROWS, "1001,H1,early,", "1016,L1,x,", "soon,H1,y,"])
+    assert classify(*TABLE, "--out", "verdicts.csv") == "error: 3 of 8 inputs failed"
+    rows = read_csv(place / "verdicts.csv")
+    assert [row["gravityspy_id"] for row in rows if row["class"]] == list("abcde")
+    reasons = {row["input"]: row["error"] for row in rows if row["error"]}
+    assert "time 'soon' is no GPS seconds" in reasons["table.csv, line 9"]
+    assert "1.00 s before GPS 1001" in reasons["H1 at 1001.000"]
+    assert "no strain of L1 at GPS 1016.000" in reasons["L1 at 1016.000"]
+    assert (place / "verdicts.csv").read_text().count("\n") == 1 + 8
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_stopped_table_goes_on_and_ends_as_if_it_had_never_been(
+    classify, place, transform, suffix
+):
+    whole, stopped = f"whole.{suffix}", f"stopped.{suffix}"
+    assert classify(*TABLE, "--out", whole) == 0
+    assert len(transform.asked) == 5
+    transform.stop_at = 9  # after a batch of four
+    assert classify(*TABLE, "--out", stopped) == 130
+    kept = (place / stopped).read_text()
+    assert 0 < len(kept) < len((place / whole).read_text())
+    (place / stopped).write_text(kept + "H1 at 10")  # as a kill leaves it
+    transform.stop_at = None
+    assert classify(*TABLE, "--out", stopped) == 0
+    assert len(transform.asked) == 10
+    assert (place / stopped).read_text() == (place / whole).read_text()
+    assert classify(*TABLE, "--out", stopped) == 0 and len(transform.asked) == 10
+
+
+def test_failed_rows_are_tried_again(classify, place, transform):
+    file = place / "strain" / NAME
+    write_strain(place / "strain" / "L-L1_MADE_4KHZ_R1-1000-32.hdf5", NOISE, 1000, detector="L1")
+    file.rename(place / "away")
+    assert classify(*TABLE, "--out", "v.csv") == "error: 5 of 5 inputs failed"
+    (place / "away").rename(file)
+    assert classify(*TABLE, "--out", "v.csv") == 0
+    assert [row["error"] for row in read_csv(place / "v.csv")] == [""] * 5
+
+
+def test_drawn_pictures_get_the_verdicts_of_the_table_itself(classify, place, cache):
+    assert draw(place, cache) == 0
+    assert classify(*TABLE, "--out", "table.jsonl") == 0
+    assert classify("drawn", "--out", "pictures.jsonl") == 0
+    direct, drawn = (
+        {
+            item["gravityspy_id"]: item
+            for item in map(json.loads, (place / name).read_text().splitlines())
+        }
+        for name in ("table.jsonl", "pictures.jsonl")
+    )
+    assert set(direct) == set(drawn) == set("abcde")
+    for id, item in direct.items():
+        assert drawn[id]["class"] == item["class"]
+        assert drawn[id]["probabilities"] == pytest.approx(item["probabilities"], abs=1e-4)
+
+
+def test_a_stopped_drawing_goes_on_and_draws_nothing_twice(place, cache, transform):
+    transform.stop_at = 3
+    assert draw(place, cache) == 130
+    found = sorted(path.relative_to(place / "drawn") for path in place.rglob("*.png"))
+    assert len(found) == 12  # whole glitches, and no unfinished file
+    assert not list(place.rglob("*.unfinished"))
+    transform.stop_at = None
+    assert draw(place, cache) == 0
+    assert len(transform.asked) == 5
+    assert sorted(path.parent.name for path in place.rglob("*_0.5.png")) == [
+        "Blip", "Blip", "Blip", "Koi_Fish", "drawn",
+    ]  # fmt: skip
+
+
+def test_what_couldnt_be_drawn_is_listed_and_tried_again(place, cache, transform):
+    rows = [*ROWS, "1020,H1,new,Fast_Scattering", "1016,V1,far,Blip", "x,H1,,"]
+    write_table(place / "table.csv", rows)
+    listed = place / "drawn" / "failures.csv"
+    assert draw(place, cache) == f"error: 3 of 8 triggers failed; {listed} says why"
+    reasons = {row["id"]: row["error"] for row in read_csv(listed)}
+    assert "'Fast_Scattering' is none of Gravity Spy's 22 classes" in reasons["new"]
+    assert "no strain of V1" in reasons["far"] and "time 'x'" in reasons[""]
+    assert len(transform.asked) == 5
+    write_table(place / "table.csv", [*ROWS, "1020,H1,new,Whistle"])
+    assert draw(place, cache) == 0
+    assert len(transform.asked) == 6 and not listed.exists()
+
+
+def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch):
+    table = place / "trainingset_v1d1_metadata.csv"
+    rows = ["1010,H1,a,Blip,test", "1012,H1,b,Blip,train", "1014,H1,c,Tomte,validation"]
+    table.write_text("\n".join(["event_time,ifo,gravityspy_id,label,sample_type", *rows]))
+    for module in ("events", "draw"):
+        monkeypatch.setattr(f"flax_glitch.cli.{module}.training_set_table", lambda cache: table)
+    arguments = ("--triggers", "gravityspy", "--strain", "strain", "--out", "drawn")
+    assert run("draw", *arguments, "--cache", cache) == 0
+    splits = open_source(place / "drawn").splits
+    assert {name: [one.id for one in glitches] for name, glitches in splits.items()} == {
+        "train": ["b"],
+        "validation": ["c"],
+        "test": ["a"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["x.png", "--event", "GW150914"], "--event and pictures: give one of them"),
+        (["--gps", "5", "--triggers", "t.csv"], "--gps and --triggers: give one of them"),
+        (["--gps", "5"], "--gps: give --detector too"),
+        (["--event", "GW150914", "--strain", "gwosc"], "--event: give --detector too"),
+        (["--triggers", "t.csv"], "--triggers: give --strain FOLDER or --strain gwosc too"),
+        (["--triggers", "t.csv", "--strain", "f", "--detector", "H1"], "--detector: no use with"),
+        (["--gps", "5", "--detector", "H1", "--gps-start", "2"], "--gps-start: no use with --gps"),
+        (["x.png", "--strain", "f", "--pictures", "p"], "--pictures and --strain: no use with"),
+        (["--detector", "H1"], "no input: name pictures or folders, or give --event"),
+        (["--triggers", "t.csv", "--strain", "f", "--out", "v.txt"], "give --format csv or json"),
+        (["--gps", "noon", "--detector", "H1"], "noon"),
+    ],
+)
+def test_arguments_that_contradict_each_other_are_one_line_and_end_with_2(
+    arguments, message, capsys
+):
+    assert run("classify", *arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and message in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("missing", ["--triggers", "--strain", "--out"])
+def test_draw_needs_table_strain_and_goal(missing, capsys):
+    given = {"--triggers": "t.csv", "--strain": "f", "--out": "o"}
+    del given[missing]
+    assert run("draw", *(word for pair in given.items() for word in pair)) == 2
+    assert missing in capsys.readouterr().err
+
+
+def test_work_that_fails_is_one_line(place, cache, monkeypatch):
+    def offline(*_, **__):
+        raise StrainError("GWOSC can't be reached")
+
+    assert "nowhere.csv: No such file" in run(
+        "draw", "--triggers", "nowhere.csv", *TABLE[2:], "--out", "o"
+    )
+    assert "no strain files there" in run("draw", *TABLE[:2], "--strain", "drawn", "--out", "o")
+    monkeypatch.setattr("flax_glitch.cli.events.fetch", offline)
+    code = run("draw", *TABLE[:2], "--strain", "gwosc", "--out", "o", "--cache", cache)
+    assert code.startswith("error: 5 of 5 triggers failed")

@@ -1,0 +1,103 @@
+"""Files of verdicts that a stopped call left: what is kept of them."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from flax_glitch.classes import DURATIONS
+from flax_glitch.inference.output import render
+from flax_glitch.inference.predictor import Failure, Prediction
+from flax_glitch.inference.rows import RowsError, continue_rows
+
+MODEL = {"name": "made", "sha256": "abc" * 20}
+
+
+def verdict(id, gps=1e9):
+    """Of strain."""
+    even = np.full(22, 1 / 22)
+    return Prediction(
+        (f"H1 at {gps:.3f}",), id, "H1", DURATIONS, ("strain",) * 4, np.tile(even, (4, 1)), even,
+        gps=gps, q=5.66,
+    )  # fmt: skip
+
+
+RESULTS = [verdict("one"), Failure("H1 at 5.000", "no strain, nowhere\nat all"), verdict("two")]
+
+
+def text(form, results=RESULTS, header=True):
+    return "".join(render(results, form, MODEL, header=header))
+
+
+def ids(content, form):
+    if form == "csv":
+        return [row["gravityspy_id"] for row in csv.DictReader(io.StringIO(content))]
+    return [json.loads(line)["gravityspy_id"] for line in content.splitlines()]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_verdicts_stay_as_they_are_and_failures_fall_away(tmp_path, form):
+    path = tmp_path / "out"
+    path.write_text(text(form))
+    assert continue_rows(path, form, MODEL) == {("H1", "one"), ("H1", "two")}
+    assert path.read_text() == text(form, [RESULTS[0], RESULTS[2]])
+    path.write_text(path.read_text() + text(form, [verdict("three")], header=False))
+    assert ids(path.read_text(), form) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_cut_anywhere_a_file_goes_on_from_its_last_whole_row(tmp_path, form):
+    path = tmp_path / "out"
+    whole = text(form)
+    for end in [*range(0, len(whole), 7), len(whole) - 1]:
+        path.write_text(whole[:end])
+        keys = continue_rows(path, form, MODEL)
+        kept = path.read_text()
+        assert ids(kept, form) == [id for _, id in sorted(keys)]
+        assert keys or not kept
+        assert whole[:end].count("one,H1" if form == "csv" else "}}\n") >= len(keys) - 1
+    assert keys == {("H1", "one")}
+
+
+def test_there_may_be_no_file_yet(tmp_path):
+    assert continue_rows(tmp_path / "none", "csv", MODEL) == set()
+    assert not (tmp_path / "none").exists()
+
+
+def pictures_verdict(form):
+    prediction = verdict("one")
+    windows = [f"H1_one_spectrogram_{duration}.png" for duration in DURATIONS]
+    values = vars(prediction) | {"inputs": tuple(windows), "gps": None, "q": None}
+    return text(form, [Prediction(**values)])
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "my notes",
+        "a,b\n1,2\n",
+        '{"a": 1}\n',
+        "[]\n",
+        pictures_verdict("csv"),
+        pictures_verdict("json"),
+    ],
+    ids=["text", "table", "object", "list", "csv of pictures", "json of pictures"],
+)
+def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
+    path = tmp_path / "out"
+    path.write_text(content)
+    with pytest.raises(RowsError, match=f"holds something else than {form.upper()} verdicts"):
+        continue_rows(path, form, MODEL)
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_the_verdicts_of_another_model_are_not_mixed_in(tmp_path, form):
+    path = tmp_path / "out"
+    path.write_text(text(form))
+    with pytest.raises(RowsError, match=r"begun with another model .*abcabcabcabc"):
+        continue_rows(path, form, MODEL | {"sha256": "def" * 20})
+    assert path.read_text() == text(form)
