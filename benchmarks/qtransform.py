@@ -23,7 +23,8 @@ from flax_glitch.classes import DURATIONS
 from flax_glitch.simulate.noise import coloured
 from flax_glitch.strain.files import Strain, read_strain
 from flax_glitch.strain.picture import MOST, scan
-from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, COLUMNS, FREQUENCIES, ROWS
+from flax_glitch.strain.qtransform import AXES_WIDTH, COLUMNS, pixel_frequencies
+from flax_glitch.strain.tiling import FREQUENCIES
 
 RATE = 16384
 """Hz: that of Gravity Spy's strain."""
@@ -100,8 +101,7 @@ def on_pixels(theirs: TimeSeries, gps: float, duration: float) -> np.ndarray:
     """Returns GWpy's energies where our pixels are."""
     known = (np.asarray(theirs.times), np.asarray(theirs.frequencies))
     energies = RegularGridInterpolator(known, np.asarray(theirs), "linear", False, None)
-    low, high = FREQUENCIES
-    frequency = low * (high / low) ** (1 - (np.arange(ROWS) + 1.5) / AXES_HEIGHT)
+    frequency = pixel_frequencies(*FREQUENCIES)
     times = gps + duration * ((np.arange(COLUMNS) + 1.5) / AXES_WIDTH - 0.5)
     return energies(tuple(np.meshgrid(times, frequency)))
 

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, INDEX, readable
 from flax_glitch.simulate.glitches import simulate
-from flax_glitch.strain.qtransform import AXES_HEIGHT, FREQUENCIES
+from flax_glitch.strain.qtransform import pixel_frequencies
+from flax_glitch.strain.tiling import FREQUENCIES
 
 SHARES = (5, 25, 50, 75, 95)
 UNSURE = ("1080Lines", "No_Glitch", "None_of_the_Above", "Violin_Mode", "Wandering_Line", "Whistle")
@@ -56,8 +57,7 @@ def loudest(name: str, number: int) -> tuple[float, float]:
     """Returns the signal-to-noise ratio and the frequency (Hz) of a glitch's loudest tile."""
     window = simulate(name, np.random.default_rng([0, INDEX[name], number])).energies[0]
     row = np.unravel_index(window.argmax(), window.shape)[0]
-    low, high = FREQUENCIES
-    frequency = low * (high / low) ** (1 - (row + 1.5) / AXES_HEIGHT)
+    frequency = pixel_frequencies(*FREQUENCIES)[row]
     return float(np.sqrt(2 * np.log(2) * window.max())), float(frequency)
 
 

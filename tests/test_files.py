@@ -9,7 +9,7 @@ import pytest
 from gwosc_server import write_strain
 
 from flax_glitch.strain.files import StrainError, block, read_strain
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 START, RATE = 1126259446, 4096
 NAME = "H-H1_LOSC_4_V2-1126259446-32.hdf5"

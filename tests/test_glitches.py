@@ -18,7 +18,9 @@ from flax_glitch.simulate.shapes import (
     tone,
     wander,
 )
-from flax_glitch.strain.qtransform import AXES_HEIGHT, FREQUENCIES, SAMPLE_RATE
+from flax_glitch.strain.qtransform import AXES_HEIGHT
+from flax_glitch.strain.tiling import FREQUENCIES
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 BANDS = {
     "1080Lines": (950, 1250),

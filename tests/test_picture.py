@@ -14,8 +14,9 @@ from flax_glitch.classes import DURATIONS
 from flax_glitch.data.pictures import load_picture
 from flax_glitch.strain.files import Strain
 from flax_glitch.strain.picture import MOST, full_picture, indices, png, scan, spectrogram
-from flax_glitch.strain.qtransform import FREQUENCIES, SAMPLE_RATE
+from flax_glitch.strain.tiling import FREQUENCIES
 from flax_glitch.strain.viridis import VIRIDIS
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")

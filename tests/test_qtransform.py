@@ -15,16 +15,13 @@ from flax_glitch.strain.qtransform import (
     AXES_HEIGHT,
     AXES_WIDTH,
     COLUMNS,
-    FREQUENCIES,
     ROWS,
-    SAMPLE_RATE,
-    median,
-    planes,
     q_scan,
     scan_strain,
     scan_whitened,
-    whiten,
 )
+from flax_glitch.strain.tiling import FREQUENCIES, planes
+from flax_glitch.strain.whitening import SAMPLE_RATE, median, whiten
 
 EVENT = 16.4
 TIMES = np.arange(32 * SAMPLE_RATE) / SAMPLE_RATE - EVENT

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flax_glitch.simulate.shapes import TIMES, Wave, band_noise, wander
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 LINES = {
     "H1": (

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from flax_glitch.simulate.noise import LINES
 from flax_glitch.simulate.shapes import Wave, between
-from flax_glitch.strain.qtransform import SAMPLE_RATE, WHITENING
+from flax_glitch.strain.whitening import SAMPLE_RATE, WHITENING
 
 SPECTRUM_ERROR = 0.08
 """Relative error of an amplitude that is the median of the 63 windows of 2 s in 64 s."""

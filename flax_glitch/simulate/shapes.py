@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 SECONDS = 16
 """Length of a waveform. The event is in its middle."""

@@ -22,7 +22,7 @@ from flax_glitch.strain.formats import (
     one_line,
     open_recording,
 )
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 MIN_SAMPLE_RATE = 4096
 """Hz; strain sampled more slowly doesn't hold what a picture shows, up to 2048 Hz."""

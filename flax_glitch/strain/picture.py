@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from flax_glitch.arrays import Picture
 from flax_glitch.classes import DURATIONS
 from flax_glitch.strain.files import Strain, block
-from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, FREQUENCIES, q_scan
+from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, q_scan
+from flax_glitch.strain.tiling import FREQUENCIES
 from flax_glitch.strain.viridis import VIRIDIS
 
 MOST = 25.5

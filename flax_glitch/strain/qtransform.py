@@ -1,4 +1,4 @@
-"""Whitening and the Q-transform: from strain to the energies that Gravity Spy draws.
+"""The Q-transform: from strain to the energies that Gravity Spy draws.
 
 The method is that of Chatterji et al. 2004 (CQG 21 S1809) and of Chatterji's thesis (MIT 2005,
 chapter 5): whitened strain is projected on sinusoids with a window (bisquare in frequency) that
@@ -18,21 +18,11 @@ from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline, interp1d
 
 from flax_glitch.classes import DURATIONS
-
-SAMPLE_RATE = 8192
-"""Samples a second. The highest tile reaches to 3.3 kHz, so that more would be idle."""
-
-Q_RANGE = (4.0, 64.0)
-FREQUENCIES = (10.0, 2048.0)
-"""Hz."""
-MISMATCH = 0.2
-"""Gravity Spy's settings (Zevin et al. 2017)."""
+from flax_glitch.strain.tiling import FREQUENCIES, Band, bands, frequencies, planes
+from flax_glitch.strain.whitening import SAMPLE_RATE, fade, median, whiten
 
 SEARCH = 0.25
 """Seconds each side of the event in which the loudest tile chooses the plane."""
-
-SPACING = 2 * np.sqrt(MISMATCH / 3)
-"""Distance of neighbouring tiles in the metric of mismatch (Chatterji 2005, eq. 5.39)."""
 
 TIME_STEP, FREQUENCY_STEP = 0.002, 0.5
 """Seconds and Hz between the points that Gravity Spy's pictures are drawn from."""
@@ -48,9 +38,6 @@ AXES_HEIGHT, AXES_WIDTH = 480, 574
 spectrogram begins one pixel inside: the frame line covers the axes' first row and column.
 """
 
-WHITENING = 2
-"""Seconds: length of the segments of the noise spectrum and of the whitening filter."""
-
 MEDIAN_TILES = 4096
 """Tiles of a row over which its median is taken, at most: rows of more are thinned evenly, which
 moves the median of noise by 2 % (one standard deviation).
@@ -63,22 +50,6 @@ WIDE to draw them.
 
 NOISE_MEDIAN = np.log(2) * 256 / 315 / SAMPLE_RATE
 """The median energy of white noise of variance 1, whose energies are exponentially distributed."""
-
-
-class Band(NamedTuple):
-    """Rows of tiles that have their number of tiles in common.
-
-    Attributes:
-        tiles: tiles of each row in the block, a power of two.
-        centre: centre of each row's window, Hz.
-        half_width: half the width of each row's window, Hz.
-        plane: number of each row's plane.
-    """
-
-    tiles: int
-    centre: np.ndarray
-    half_width: np.ndarray
-    plane: np.ndarray
 
 
 class Stretch(NamedTuple):
@@ -130,107 +101,6 @@ def scan_whitened(whitened: Float[Array, " sample"], event: Float[Array, ""]) ->
     Energies are divided by the median expected of noise, which needs no long block to measure.
     """
     return _scan(whitened, event, _expected_medians)
-
-
-def whiten(strain: Float[Array, " sample"]) -> Float[Array, " sample"]:
-    """Returns strain divided by its amplitude spectral density, of variance near 1.
-
-    The density is the median over Hann windows that overlap by half, so that the event itself
-    hardly counts; the filter is cut to `WHITENING` seconds. The first and last second fade.
-    """
-    length = WHITENING * SAMPLE_RATE
-    hann = jnp.asarray(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length), strain.dtype)
-    segments = jnp.reshape(strain, (-1, length // 2))
-    segments = jnp.concatenate([segments[:-1], segments[1:]], axis=1)
-    segments = segments - segments.mean(1, keepdims=True)
-    powers = jnp.abs(jnp.fft.rfft(segments * hann[None])) ** 2
-    density = median(powers, axis=0) / np.log(2) / jnp.sum(hann**2)
-    filtered = jnp.fft.rfft(_fade(strain)) * _whitening(density, len(strain))
-    return jnp.fft.irfft(filtered)
-
-
-def _whitening(density: Float[Array, " frequency"], samples: int) -> Float[Array, " bin"]:
-    """Returns the whitening filter at the frequencies of a block of so many samples.
-
-    Cutting its response to `WHITENING` seconds by a Hann window means smoothing over frequency.
-    That is how it is done, since the response spans more orders of magnitude than float32 has
-    digits.
-    """
-    finer = 4 * WHITENING  # steps a Hz
-    ideal = 1 / _stretched(jnp.sqrt(density), (len(density) - 1) * 4 + 1)
-    lags = np.arange(-4 * finer, 4 * finer + 1) / finer
-    sincs = [np.sinc(WHITENING * lags + shift) for shift in (0, -1, 1)]
-    hann = (sincs[0] + sincs[1] / 2 + sincs[2] / 2) / finer
-    padded = jnp.pad(ideal, len(lags) // 2, mode="reflect")
-    smooth = jnp.convolve(padded, jnp.asarray(hann, density.dtype), "valid")
-    return _stretched(smooth, samples // 2 + 1)
-
-
-def _stretched(values: Float[Array, " few"], count: int) -> Float[Array, " many"]:
-    """Returns values at `count` places from the first to the last, linear in between."""
-    places = np.linspace(0, len(values) - 1, count)
-    before = np.minimum(places.astype(int), len(values) - 2)
-    share = jnp.asarray(places - before, values.dtype)
-    return values[before] * (1 - share) + values[before + 1] * share
-
-
-def median(values: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
-    """Returns the exact median of positive numbers along an axis, the lower one of two.
-
-    Sorting is slow in XLA on CPU (12 times this here). Positive floats are ordered as their bits
-    are, so the median's bits are found one after the other, counting the values below a trial.
-    """
-    integer, bits = (jnp.int64, 63) if values.dtype == jnp.float64 else (jnp.int32, 31)
-    patterns = lax.bitcast_convert_type(values, integer)
-    half = (values.shape[axis] + 1) // 2
-
-    def set_bit(number: Array, found: Array) -> Array:
-        trial = found | (jnp.ones_like(found) << jnp.asarray(bits - 1 - number, integer))
-        below = jnp.sum(patterns < jnp.expand_dims(trial, axis), axis, dtype=jnp.int32)
-        return jnp.where(below < half, trial, found)
-
-    start = jnp.zeros_like(jnp.take(patterns, 0, axis))
-    return lax.bitcast_convert_type(lax.fori_loop(0, bits, set_bit, start), values.dtype)
-
-
-@cache
-def planes() -> tuple[float, ...]:
-    """Returns the Q of the planes: four, 5.66 to 45.3 (Chatterji 2005, section 5.2.2)."""
-    distance = np.log(Q_RANGE[1] / Q_RANGE[0]) / np.sqrt(2)
-    count = int(np.ceil(distance / SPACING))
-    steps = (np.arange(count) + 0.5) * distance / count
-    return tuple(float(q) for q in Q_RANGE[0] * np.exp(np.sqrt(2) * steps))
-
-
-@cache
-def frequencies(q: float, duration: int) -> np.ndarray:
-    """Returns the frequencies of a plane's rows in Hz, for a block of `duration` seconds."""
-    low, high = FREQUENCIES
-    scale = np.sqrt(2 + q**2) / 2
-    distance = np.log(high / low) * scale
-    count = int(np.ceil(distance / SPACING))
-    spaced = low * np.exp((np.arange(count) + 0.5) * distance / count / scale)
-    return np.unique(np.floor(spaced * duration) / duration)
-
-
-@cache
-def bands(duration: int) -> tuple[Band, ...]:
-    """Returns the rows of all planes by their number of tiles, the lowest frequencies first."""
-    listed = []
-    for number, q in enumerate(planes()):
-        for frequency in frequencies(q, duration):
-            needed = 2 * np.pi * frequency / q * duration / SPACING
-            half_width = np.floor(frequency * np.sqrt(11) / q * duration) / duration
-            # One bin up, as in all of Gravity Spy's pictures: seen in what GWpy returns.
-            centre = frequency + 1 / duration
-            listed.append((int(2 ** np.ceil(np.log2(needed))), centre, half_width, number))
-    counts = sorted({row[0] for row in listed})
-    return tuple(
-        Band(
-            count, *map(np.array, zip(*(row[1:] for row in listed if row[0] == count), strict=True))
-        )
-        for count in counts
-    )
 
 
 def _scan(whitened: Array, event: Array, medians: Medians) -> QScan:
@@ -360,12 +230,15 @@ def _rows_of_pixels(q: float, duration: int) -> np.ndarray:
 
     It is taken at steps of 0.5 Hz, between which the pictures are linear.
     """
-    low, high = FREQUENCIES
     known = frequencies(q, duration)
-    steps = np.arange(low, high + FREQUENCY_STEP, FREQUENCY_STEP)
+    steps = np.arange(FREQUENCIES[0], FREQUENCIES[1] + FREQUENCY_STEP, FREQUENCY_STEP)
     spline = CubicSpline(known, np.eye(len(known)))(steps.clip(known[0], known[-1]))
-    up = 1 - (np.arange(ROWS) + 1.5) / AXES_HEIGHT
-    return interp1d(steps, spline, axis=0)(low * (high / low) ** up)
+    return interp1d(steps, spline, axis=0)(pixel_frequencies(*FREQUENCIES))
+
+
+def pixel_frequencies(low: float, high: float) -> Float[np.ndarray, " row"]:
+    """Returns the frequency of each row of pixels in Hz, on an axis from `low` to `high`."""
+    return low * (high / low) ** (1 - (np.arange(ROWS) + 1.5) / AXES_HEIGHT)
 
 
 def _spectrum(whitened: Array) -> Array:
@@ -378,12 +251,4 @@ def _around(whitened: Array, event: Array, seconds: int) -> Stretch:
     room = (len(whitened) - length) / SAMPLE_RATE
     start = jnp.clip(jnp.round((event - seconds / 2) * 64) / 64, 0, room)
     taken = lax.dynamic_slice(whitened, ((start * SAMPLE_RATE).astype(jnp.int32),), (length,))
-    return Stretch(_spectrum(_fade(taken, SAMPLE_RATE // 4)), start, seconds)
-
-
-def _fade(values: Array, samples: int = SAMPLE_RATE) -> Array:
-    """Returns values that rise from 0 and fall to 0 at the ends (Tukey's window)."""
-    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(samples) + 0.5) / samples)
-    window = np.ones(len(values))
-    window[:samples], window[-samples:] = rise, rise[::-1]
-    return values * jnp.asarray(window, values.dtype)
+    return Stretch(_spectrum(fade(taken, SAMPLE_RATE // 4)), start, seconds)

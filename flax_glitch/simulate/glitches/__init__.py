@@ -10,13 +10,8 @@ from flax_glitch.simulate.glitches import bursts, lines, loud, others, resonance
 from flax_glitch.simulate.noise import background
 from flax_glitch.simulate.shapes import SECONDS, Wave
 from flax_glitch.strain.picture import Scan
-from flax_glitch.strain.qtransform import (
-    AXES_HEIGHT,
-    FREQUENCIES,
-    ROWS,
-    frequencies,
-    scan_whitened,
-)
+from flax_glitch.strain.qtransform import AXES_HEIGHT, ROWS, pixel_frequencies, scan_whitened
+from flax_glitch.strain.tiling import FREQUENCIES, frequencies
 
 __all__ = ["GLITCHES", "simulate"]
 
@@ -82,8 +77,7 @@ def _on_early_axis(energies: np.ndarray, q: float) -> np.ndarray:
     """Returns energies moved to where they lie between the plane's own first and last row."""
     low, high = FREQUENCIES
     known = frequencies(q, 64)
-    up = 1 - (np.arange(ROWS) + 1.5) / AXES_HEIGHT
-    wanted = known[0] * (known[-1] / known[0]) ** up
+    wanted = pixel_frequencies(known[0], known[-1])
     places = (1 - np.log(wanted / low) / np.log(high / low)) * AXES_HEIGHT - 1.5
     before = places.astype(int).clip(0, ROWS - 2)
     share = (places - before)[:, None]

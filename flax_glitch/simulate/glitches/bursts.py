@@ -14,7 +14,7 @@ from flax_glitch.simulate.shapes import (
     pulse,
     scaled,
 )
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 BLIP_SNR = (8.8, 12.1, 17.2, 27.3, 51.2)
 BLIP_FREQUENCY = (80.7, 121.7, 170.7, 225.3, 402.4)

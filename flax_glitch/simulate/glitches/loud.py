@@ -16,7 +16,7 @@ from flax_glitch.simulate.shapes import (
     tone,
     wander,
 )
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 
 def fish(rng: np.random.Generator, fall: float) -> Wave:

@@ -7,7 +7,7 @@ below that of the trigger.
 import numpy as np
 
 from flax_glitch.simulate.shapes import TIMES, Wave, between
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 Burst = tuple[float, float, float, float]
 """Time (s), frequency (Hz), standard deviation of the envelope (s), and SNR of its loudest tile."""

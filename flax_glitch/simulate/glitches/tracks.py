@@ -12,7 +12,7 @@ from flax_glitch.simulate.shapes import (
     tone,
     wander,
 )
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 NEAR = 0.5
 """Seconds from the event, as far as a track's loudness is measured."""

@@ -13,7 +13,7 @@ from flax_glitch.simulate.shapes import (
     scaled,
     wander,
 )
-from flax_glitch.strain.qtransform import SAMPLE_RATE
+from flax_glitch.strain.whitening import SAMPLE_RATE
 
 Spectrum = Float[np.ndarray, " bin"]
 
