@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     folders = [folder for folder in (given.folder, given.beside) if folder]
-    sheet(folders, given.glitches).save(given.out, optimize=True)
+    sheet(folders, given.glitches).quantize(128).save(given.out, optimize=True)
 
 
 def sheet(folders: list[Path], count: int) -> Image.Image:

@@ -21,7 +21,7 @@ from flax_glitch.strain.whitening import SAMPLE_RATE
 
 def fish(rng: np.random.Generator, fall: float) -> Wave:
     """Returns a loud pulse of signal-to-noise ratio 1: a body of low frequency below a spike."""
-    body = pulse(between(rng, 18.0, 70.0), between(rng, 1.5, 6.0), fall, 0.0, angle(rng))
+    body = pulse(between(rng, 18.0, 70.0), between(rng, 2.5, 8.0), fall, 0.0, angle(rng))
     spike = pulse(between(rng, 50.0, 400.0), 2.0, fall, rng.normal(0, 0.004), angle(rng))
     return scaled(scaled(body, between(rng, 0.2, 1.0)) + scaled(spike, between(rng, 0.2, 1.0)), 1.0)
 
