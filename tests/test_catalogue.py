@@ -150,6 +150,21 @@ def test_a_call_that_ends_early_is_continued_by_the_next(tmp_path, monkeypatch):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+def test_a_call_that_is_killed_writing_the_manifest_is_continued_too(tmp_path, monkeypatch):
+    def until_killed(path, text):
+        path.write_bytes(text.encode()[:20])
+        raise KeyboardInterrupt
+
+    draw(tmp_path / "whole")
+    draw(tmp_path / "killed")
+    (tmp_path / "killed" / "manifest.csv").unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_text", until_killed)
+        draw(tmp_path / "killed")
+    draw(tmp_path / "killed")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
 def test_the_manifest_lists_the_glitches_and_a_line_says_that_they_are_simulated(tmp_path):
     draw(tmp_path, per_class=1, seed=6)
     draw(tmp_path)

@@ -150,6 +150,16 @@ BAD_CONTENT = {
 }
 
 
+@pytest.mark.parametrize(("name", "dtype"), [("GPSstart", "f8"), ("Detector", "S8")])
+def test_hdf5_whose_single_values_would_fill_the_memory_is_refused(tmp_path, name, dtype):
+    with h5py.File(tmp_path / "H1.hdf5", "w") as file:
+        samples = file.create_dataset("strain/Strain", data=noise(1))
+        samples.attrs["Xspacing"] = 1 / RATE
+        file.create_dataset(f"meta/{name}", (10**7,), dtype, chunks=(1000,))
+    with pytest.raises(StrainError, match=f"has a meta/{name} of 10,000,000 values; give one"):
+        read_strain(tmp_path / "H1.hdf5")
+
+
 @pytest.mark.parametrize("message", BAD_CONTENT)
 def test_files_that_hold_no_strain_are_refused_in_one_line(tmp_path, message):
     path = tmp_path / "H1\n.data"

@@ -81,10 +81,19 @@ def pictures_verdict(form):
         "a,b\n1,2\n",
         '{"a": 1}\n',
         "[]\n",
+        '{"input": "a", "error": "b"}\n[]\n',
         pictures_verdict("csv"),
         pictures_verdict("json"),
     ],
-    ids=["text", "table", "object", "list", "csv of pictures", "json of pictures"],
+    ids=[
+        "text",
+        "table",
+        "object",
+        "list",
+        "object and list",
+        "csv of pictures",
+        "json of pictures",
+    ],
 )
 def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
     path = tmp_path / "out"

@@ -91,6 +91,7 @@ def test_an_id_that_is_missing_is_ten_letters_that_depend_on_detector_and_time()
         (",H1,a,", "time '' is no GPS seconds"),
         ("5,Hanford,a,", "detector 'HANFORD' is none such as H1"),
         ("5,H1,../../x,", "id '../../x' can't be part of a file name"),
+        pytest.param(f"5,H1,{'x' * 100},", "can't be part of a file name", id="long"),
         ("7,H1,first,", "repeats H1_first of an earlier row"),
         ("5", "detector '' is none such as H1"),
     ],

@@ -31,7 +31,7 @@ ZENODO = "https://zenodo.org"
 TRAINING_SET = "records/1476551/files/trainingset_v1d1_metadata.csv"
 """Gravity Spy's training set v1d1 (Zenodo 1476551, CC-BY 4.0): 7,966 glitches, 5 MB."""
 
-_ID = re.compile(r"[\w.+-]+", re.ASCII)  # it becomes part of a file name
+_ID = re.compile(r"[\w.+-]{1,99}", re.ASCII)  # it becomes part of a file name
 _LETTERS = string.ascii_letters
 
 
@@ -156,7 +156,7 @@ def _trigger(row: Mapping[str, str]) -> Trigger:
     gps = _gps(row)
     id = _cell(row, "id")[1] or stable_id(detector, gps)
     if not _ID.fullmatch(id):
-        raise TriggerError(f"id {id!r} can't be part of a file name; use letters and digits")
+        raise TriggerError(f"id {id!r} can't be part of a file name; use 1 to 99 letters or digits")
     return Trigger(detector, gps, id, _cell(row, "label")[1] or None)
 
 

@@ -36,7 +36,7 @@ def continue_rows(path: Path, form: str, model: Mapping[str, str]) -> set[tuple[
         rows = _rows(path.read_bytes().decode(errors="replace"), form)
         keys = {(row["ifo"], row["gravityspy_id"]) for row in rows if float(row["gps"])}
         models = {_model(row) for row in rows} - {model["sha256"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RowsError(
             f"{path}: holds something else than {form.upper()} verdicts on triggers, and is left "
             "as it is; name another --out"

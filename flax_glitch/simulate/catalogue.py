@@ -159,7 +159,9 @@ def _write_manifest(out: Path) -> None:
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    (out / MANIFEST).write_text(table.getvalue())
+    unfinished = out / f"{MANIFEST}.unfinished"
+    unfinished.write_text(table.getvalue())
+    unfinished.replace(out / MANIFEST)
 
 
 def _row(path: Path) -> dict[str, str]:

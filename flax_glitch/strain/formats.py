@@ -16,6 +16,9 @@ from flax_glitch.arrays import Samples
 MAX_SAMPLES = 4096 * 16384
 """Samples read at most: GWOSC's largest file, 4,096 s at 16,384 Hz."""
 
+MAX_VALUE = 1000
+"""Bytes of a value that says when a file begins or of which detector it is, at most."""
+
 MAX_TEXT_BYTES = 1_000_000_000
 """A larger text file is refused unread."""
 
@@ -85,7 +88,7 @@ def gwosc_layout(file: h5py.File, name: str) -> Recording:
     # A chunk is decompressed as a whole.
     if math.prod(samples.chunks or ()) > MAX_SAMPLES:
         raise StrainError(f"{name}: has chunks of {samples.chunks} samples; write smaller ones")
-    gps_start, detector = _inside(file, "meta/GPSstart"), _inside(file, "meta/Detector")
+    gps_start, detector = _one(file, "meta/GPSstart", name), _one(file, "meta/Detector", name)
     start = samples.attrs.get("Xstart", None if gps_start is None else gps_start[()])
     spacing = samples.attrs.get("Xspacing")
     return Recording(
@@ -94,6 +97,14 @@ def gwosc_layout(file: h5py.File, name: str) -> Recording:
         sample_rate=None if spacing is None else round(1 / float(spacing), 6),
         detector=None if detector is None else detector.asstr()[()],
     )
+
+
+def _one(file: h5py.File, name: str, path: str) -> h5py.Dataset | None:
+    """A data set of one value: a small file can say that it holds more than fits into memory."""
+    dataset = _inside(file, name)
+    if dataset is not None and dataset.size * dataset.dtype.itemsize > MAX_VALUE:
+        raise StrainError(f"{path}: has a {name} of {dataset.size:,} values; give one")
+    return dataset
 
 
 def _inside(file: h5py.File, name: str) -> h5py.Dataset | None:

@@ -91,7 +91,8 @@ def q_scan(strain: Float[np.ndarray, " sample"], event: float) -> QScan:
 @jax.jit
 def scan_strain(strain: Float[Array, " sample"], event: Float[Array, ""]) -> QScan:
     """Returns `q_scan` of strain of the order of 1: pure, for `vmap` and `lax.map`."""
-    return _scan(whiten(strain), event, _row_medians)
+    spectrum = whiten(strain)
+    return _scan(jnp.fft.irfft(spectrum), spectrum / len(strain), event, _row_medians)
 
 
 @jax.jit
@@ -100,12 +101,12 @@ def scan_whitened(whitened: Float[Array, " sample"], event: Float[Array, ""]) ->
 
     Energies are divided by the median expected of noise, which needs no long block to measure.
     """
-    return _scan(whitened, event, _expected_medians)
+    return _scan(whitened, _spectrum(whitened), event, _expected_medians)
 
 
-def _scan(whitened: Array, event: Array, medians: Medians) -> QScan:
+def _scan(whitened: Array, spectrum: Array, event: Array, medians: Medians) -> QScan:
     near, wide = (_around(whitened, event, seconds) for seconds in (NEAR, WIDE))
-    block = Stretch(_spectrum(whitened), 0.0, len(whitened) // SAMPLE_RATE)
+    block = Stretch(spectrum, 0.0, len(whitened) // SAMPLE_RATE)
     plane = jnp.argmax(_loudest(block, near, event, medians))
     draw = [partial(_draw, number, block.seconds, medians) for number in range(len(planes()))]
     energies = lax.switch(plane, draw, block.spectrum, wide.spectrum, wide.start, event)
@@ -131,7 +132,9 @@ def _loudest(block: Stretch, near: Stretch, event: Array, medians: Medians) -> A
         middle = (medians if band.tiles <= MEDIAN_TILES else _expected_medians)(block, band)
         distance = jnp.abs(start + spacing * np.arange(tiles.shape[1]) - event)
         peaks = jnp.max(jnp.where((distance <= SEARCH)[None], tiles, 0), axis=1)
-        loudest = loudest.at[band.plane].max(peaks / middle)
+        # As jnp.int32: of 64-bit indices, jit mixes up those of float32 and of float64.
+        plane = jnp.asarray(band.plane, jnp.int32)
+        loudest = loudest.at[plane].max(peaks / middle)
     return loudest
 
 
