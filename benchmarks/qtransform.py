@@ -86,7 +86,7 @@ def compare(name: str, strain: Strain, gps: float, rounds: int) -> None:
             together.append(
                 seconds(lambda: list(threads.map(lambda _: scan(strain, gps), range(16))))
             )
-        gwpy.append(seconds(lambda: [gwpy_scan(series, gps, length) for length in DURATIONS]))
+        gwpy.append(seconds(lambda: [gwpy_scan(series, place, length) for length in DURATIONS]))
     other, one, many = map(statistics.median, (gwpy, alone, together))
     print(
         f"  GWpy {other:.2f} s a glitch; ours alone {one * 1e3:.0f} ms, {other / one:.0f} times as "
