@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, INDEX, readable
-from flax_glitch.simulate.glitches import simulate
+from flax_glitch.simulate.glitches import scan_simulated
 from flax_glitch.strain.qtransform import pixel_frequencies
 from flax_glitch.strain.tiling import FREQUENCIES
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 def loudest(name: str, number: int) -> tuple[float, float]:
     """Returns the signal-to-noise ratio and the frequency (Hz) of a glitch's loudest tile."""
-    window = simulate(name, np.random.default_rng([0, INDEX[name], number])).energies[0]
+    window = scan_simulated(name, np.random.default_rng([0, INDEX[name], number])).energies[0]
     row = np.unravel_index(window.argmax(), window.shape)[0]
     frequency = pixel_frequencies(*FREQUENCIES)[row]
     return float(np.sqrt(2 * np.log(2) * window.max())), float(frequency)

@@ -122,7 +122,7 @@ def test_plain_numbers_are_taken_with_their_start_rate_and_detector(predictor, f
         (("GW150914; rm", "H1"), "give a name of GWOSC's, such as GW150914"),
         (("nan", "H1"), "GPS seconds"),
         (("2000", "", "good"), "a.hdf5: holds GPS 1000 to 1032"),
-        (("1031.5", "", "good"), "0.50 s after it; a picture needs 2 s"),
+        (("1031.5", "", "good"), "0.50 s after it; a picture needs 3 s"),
         (("1016.5", "L1", "good"), "the detector is H1 by the file, and L1 was given"),
         (("1016.5", "", "gap"), "no data from GPS 1016 to 1017"),
         (("1016.5", "", "text"), "d.txt: has no numbers"),

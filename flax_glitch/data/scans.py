@@ -44,6 +44,9 @@ AHEAD = 8
 PATIENCE = 5
 """Triggers in a row after which a host that can't be reached is given up."""
 
+GRACE = 0.25
+"""Seconds that threads get to leave libraries which don't like it when Python ends under them."""
+
 _drawing = threading.Lock()  # Matplotlib, which draws the axes, isn't made for threads
 
 Item = TypeVar("Item")
@@ -132,7 +135,7 @@ def ahead(
         items: Taken from in the caller's thread.
         threads: How many.
         finish: When the caller stops early (Ctrl-C), do first what was taken from the items.
-            Otherwise nothing is waited for, not even a slow server.
+            Otherwise threads get `GRACE` alone: a slow server isn't waited for.
     """
     tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
     workers = [threading.Thread(target=_serve, args=(tasks,), daemon=True) for _ in range(threads)]
@@ -153,8 +156,8 @@ def ahead(
             future.cancel()
         for _ in workers:
             tasks.put(None)
-        for worker in workers if finish else ():
-            worker.join()
+        for worker in workers:
+            worker.join(None if finish else GRACE)
 
 
 def _serve(tasks: "queue.SimpleQueue[Callable[[], None] | None]") -> None:

@@ -30,8 +30,11 @@ MIN_SAMPLE_RATE = 4096
 LENGTHS = (64, 32, 16, 8)
 """Seconds that a block may last: few, so that the transform is compiled for few shapes."""
 
-NEAR = 2.0
-"""Seconds before and after an event that a picture shows at most."""
+NEAR = 3.0
+"""Seconds needed before and after an event: 2 are drawn, and in 1 at the ends whitening fades."""
+
+STUCK = 0.1
+"""Seconds without any change that are no data: some files mark gaps by zeros."""
 
 DETECTOR = re.compile(r"(?<![A-Za-z0-9])[GHKLV]1(?![A-Za-z0-9])")
 """A detector's name as a word of a file's name, as in H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5."""
@@ -139,14 +142,12 @@ def block(strain: Strain, gps: float) -> tuple[Samples, float]:
         )
     begin = min(max(round(event * rate) - size // 2, first), last - size)
     values = strain.values[begin : begin + size]
-    if np.ptp(values) == 0:
-        raise StrainError(f"{strain} is {values[0]} throughout about GPS {gps}; give another file")
     return _resampled(values, int(rate)), event - begin / rate
 
 
 def _gap_free(strain: Strain, event: float) -> tuple[int, int]:
     """First and last sample (exclusive) of the stretch without a gap that holds the event."""
-    rate, missing = strain.sample_rate, np.isnan(strain.values)
+    rate, missing = strain.sample_rate, _missing(strain)
     near = slice(max(0, int((event - NEAR) * rate)), math.ceil((event + NEAR) * rate))
     if missing[near].any():
         gap = _run(missing, near.start + int(missing[near].argmax()))
@@ -163,6 +164,15 @@ def _gap_free(strain: Strain, event: float) -> tuple[int, int]:
             f"after it; a picture needs {NEAR:.0f} s of both: give a file that goes further"
         )
     return first, last
+
+
+def _missing(strain: Strain) -> Bool[np.ndarray, " sample"]:
+    """True where there is no data: NaN, or a value that stays for `STUCK` seconds."""
+    missing = np.isnan(strain.values)
+    changes = np.flatnonzero(np.diff(strain.values, prepend=np.nan, append=np.nan) != 0)
+    for run in np.flatnonzero(np.diff(changes) >= STUCK * strain.sample_rate):
+        missing[changes[run] : changes[run + 1]] = True
+    return missing
 
 
 def _run(missing: Bool[np.ndarray, " sample"], sample: int) -> tuple[int, int]:

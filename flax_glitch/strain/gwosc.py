@@ -71,8 +71,8 @@ def event_time(name: str) -> float:
     Raises:
         StrainError: if GWOSC doesn't know it or can't be asked.
     """
-    if name in EVENTS:
-        return EVENTS[name]
+    if name.upper() in EVENTS:
+        return EVENTS[name.upper()]
     with (
         remote.one_line_offline(f"{remote.HOST}, event {name}"),
         remote.open_session(remote.HOST) as session,

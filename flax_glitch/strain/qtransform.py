@@ -81,7 +81,7 @@ def q_scan(strain: Float[np.ndarray, " sample"], event: float) -> QScan:
 
     Args:
         strain: At `SAMPLE_RATE`; a power of two of seconds, 8 or more; any unit.
-        event: Seconds from the first sample, 2 s or more from either end.
+        event: Seconds from the first sample, 3 s or more from either end.
     """
     values = strain - np.mean(strain)
     values = values / (np.std(values) or 1.0)  # strain is near 1e-21, and its square 0 in float32
