@@ -1,5 +1,6 @@
 """Public strain: what is asked for, what is kept, and what bad networks do to it."""
 
+import os
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +140,17 @@ def test_a_broken_download_goes_on_where_it_stopped(server, cache):
     quietly(EVENT, cache, event="GW150914")
     assert server.asked[-1] == (f"/archive/{SMALL}", f"bytes={size}-")
     assert not list(cache.rglob("*.part"))
+
+
+def test_the_cache_forgets_what_was_fetched_longest_ago(server, cache, monkeypatch):
+    quietly(START + 50.0, cache)
+    (kept,) = (cache / "strain").glob("H-H1_GWOSC-*.hdf5")
+    os.utime(kept, (1, 1))
+    monkeypatch.setattr("flax_glitch.strain.gwosc.KEPT", kept.stat().st_size * 1.5)
+    quietly(START + 150.0, cache)
+    (left,) = (cache / "strain").glob("H-H1_GWOSC-*.hdf5")
+    assert left != kept
+    assert not kept.with_name(f"{kept.name}.sha256").exists()
 
 
 def test_a_damaged_cache_is_fetched_again(server, cache):

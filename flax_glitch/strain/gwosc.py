@@ -1,11 +1,13 @@
 """Public strain from GWOSC by the name of an event or by GPS time, kept in a cache."""
 
 import io
+import itertools
 import math
 import os
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -38,6 +40,9 @@ HALF = LENGTHS[0] // 2
 
 BULK = 4096
 """Seconds of a file of a whole observing run; it starts at a multiple of them."""
+
+KEPT = 4_000_000_000
+"""Bytes of fetched strain that stay in the cache: what visitors of a public app ask for is kept."""
 
 EVENTS = MappingProxyType({"GW150914": 1126259462.4, "GW170817": 1187008882.4})
 """GPS times of events that are known without asking (gwosc.org/eventapi)."""
@@ -201,3 +206,14 @@ def _keep(strain: Strain, path: Path) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
     part.write_bytes(content.getvalue())
     remote.seal(part.replace(path))
+    with suppress(FileNotFoundError):  # another process may be at it too
+        _forget(path.parent)
+
+
+def _forget(folder: Path) -> None:
+    """Deletes the files that were fetched longest ago, as far as they are more than `KEPT`."""
+    files = sorted(folder.glob("*.hdf5"), key=lambda file: file.stat().st_mtime, reverse=True)
+    sizes = np.cumsum([file.stat().st_size for file in files])
+    for file in itertools.compress(files, sizes > KEPT):
+        file.unlink(missing_ok=True)
+        file.with_name(f"{file.name}.sha256").unlink(missing_ok=True)
