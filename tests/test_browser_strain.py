@@ -147,7 +147,7 @@ def test_a_file_of_plain_numbers_is_asked_about(page, tmp_path):
     page.get_by_label("Detector").click()
     page.get_by_role("option", name="L1, Livingston").click()
     page.get_by_label("Event or GPS time").press("Enter")
-    expect(verdict(page)).to_contain_text("is 0.0 throughout about GPS 1004")
+    expect(verdict(page)).to_contain_text("has no data from GPS 1000 to 1008")
     page.get_by_role("button", name="GW150914, L1").click()
     expect(start).to_be_hidden()
     expect(verdict(page)).to_contain_text("can't be reached")
