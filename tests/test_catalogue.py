@@ -126,9 +126,11 @@ def test_what_is_there_is_not_simulated_again(tmp_path, simulated):
 
 def test_a_whole_set_needs_no_leave_to_write(tmp_path, monkeypatch):
     draw(tmp_path)
+    before = contents(tmp_path)
     for name in ("write_text", "unlink", "mkdir"):
         monkeypatch.setattr(Path, name, lambda *_, **__: pytest.fail("wrote something"))
     draw(tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_a_call_that_ends_early_is_continued_by_the_next(tmp_path, monkeypatch):
