@@ -1,7 +1,7 @@
 """Draws glitches of every class below each other, their four windows side by side.
 
-    flax-glitch simulate --out simulated/ --per-class 3 --seed 7
-    python benchmarks/contact_sheet.py simulated/ --glitches 3 --out docs/simulated.png
+    flax-glitch simulate --out simulated/ --per-class 2 --seed 22
+    python benchmarks/contact_sheet.py simulated/ --glitches 2 --out docs/simulated.png
     python benchmarks/contact_sheet.py simulated/ --beside DATA/gravityspy --out sheet.png
 
 With --beside a second folder's glitches stand to the right, to compare with.
