@@ -192,6 +192,7 @@ def test_the_end_waits_for_a_transform_and_lets_no_other_begin(predictor, monkey
         return transform(samples, event)
 
     monkeypatch.setattr(strain, "_computing", Lock())
+    monkeypatch.setattr(strain, "_ending", Event())
     monkeypatch.setattr("flax_glitch.strain.picture.q_scan", slow)
     Thread(target=strain.warm_up.__wrapped__, args=(predictor,), daemon=True).start()
     assert begun.wait(20)

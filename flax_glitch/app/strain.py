@@ -46,6 +46,7 @@ OWN_WORDS = {
 """What the page says in the place of the command line's options."""
 
 _computing = threading.Lock()  # Who comes while the transform is compiled waits for that.
+_ending = threading.Event()
 
 Progress = Callable[..., Any]
 
@@ -279,9 +280,12 @@ def warm_up(predictor: Predictor) -> None:
     for seconds in LENGTHS[:2]:
         strain = Strain(noise[: seconds * PUBLIC_RATE], 0.0, float(PUBLIC_RATE), "H1")
         with _computing:
+            if _ending.is_set():
+                return
             list(predictor.classify_scans([scan(strain, seconds / 2)]))
 
 
 def finish() -> None:
     """Waits for what is being compiled, and lets no more begin: Python must not end within it."""
+    _ending.set()  # the lock is not fair: who gave it up may have it again at once
     _computing.acquire()
