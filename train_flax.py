@@ -3,6 +3,7 @@
     python train_flax.py                                  simulated glitches, minutes
     python train_flax.py --source gravity-spy/            the report's ResNet50 on real pictures
     python train_flax.py --source gravity-spy/ --weights none --size 96 --epochs 20
+    python train_flax.py --source gravity-spy/ --model vgg16      another of the report's systems
     python train_flax.py --run NAME --resume              go on with a run that was stopped
 
 With --source the settings start from the paper preset, without it from quick (shown below).
@@ -21,7 +22,7 @@ import tyro
 
 from flax_glitch.checkpoint import RUNS
 from flax_glitch.cli import one_line_errors, one_line_usage
-from flax_glitch.config import CACHE, PRESETS, Config, UsageError, keep_compiled
+from flax_glitch.config import CACHE, SYSTEMS, Config, UsageError, keep_compiled, settings
 from flax_glitch.data.tfds_builder import SIMULATED
 from flax_glitch.training.run import Interrupted
 from flax_glitch.training.start import read_settings, train
@@ -37,7 +38,7 @@ class Arguments:
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with the run of this name, or with the newest one."""
     preset: Literal["auto", "paper", "quick"] = "auto"
-    """Settings to start from. paper: the report's; quick: small pictures from scratch;
+    """The model's settings to start from. paper: the report's; quick: small pictures from scratch;
     auto: quick for simulated glitches, paper for a source."""
     out: Path = RUNS
     """Folder of the runs."""
@@ -48,7 +49,8 @@ class Arguments:
 def parse() -> Arguments:
     """Returns the arguments, over the defaults of their preset or of the run to resume."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name, default in (("preset", "auto"), ("source", SIMULATED), ("run", ""), ("out", RUNS)):
+    known_defaults = {"preset": "auto", "source": SIMULATED, "model": "resnet50", "run": ""}
+    for name, default in (known_defaults | {"out": RUNS}).items():
         first.add_argument(f"--{name}", default=default, nargs="?")
     first.add_argument("--resume", action="store_true")
     known, _ = first.parse_known_args()
@@ -57,9 +59,11 @@ def parse() -> Arguments:
         defaults = read_settings(Path(known.out) / run)
     else:
         auto = "quick" if known.source == SIMULATED else "paper"
-        defaults = PRESETS.get(known.preset, PRESETS[auto])
+        preset = auto if known.preset == "auto" else known.preset
+        model = known.model if known.model in SYSTEMS else "resnet50"
+        defaults = settings(preset, model)
         source = Path(known.source or "").resolve().stem
-        run = f"{source}-{datetime.now():%Y%m%d-%H%M%S}"
+        run = f"{source}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
     with one_line_usage():
         arguments = tyro.cli(
             Arguments,

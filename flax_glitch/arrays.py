@@ -22,6 +22,7 @@ __all__ = [
     "Probabilities",
     "RawViews",
     "Samples",
+    "Units",
     "Views",
     "Weights",
 ]
@@ -37,32 +38,35 @@ Samples = Float[np.ndarray, " sample"]
 Picture = UInt8[np.ndarray, "height width 3"]
 """A decoded spectrogram area, RGB, 0 to 255, at its own size."""
 
-Pixels = UInt8[AnyArray, "*batch size size 3"]
+Pixels = UInt8[AnyArray, "*batch height width 3"]
 """Pictures at the model's size, RGB, 0 to 255."""
 
-Pictures = Float[AnyArray, "*batch size size 3"]
+Pictures = Float[AnyArray, "*batch height width 3"]
 """Pictures at the model's size as numbers: standardised, or varied and still 0 to 255."""
 
-RawViews = UInt8[AnyArray, "batch view size size 3"]
+RawViews = UInt8[AnyArray, "batch view height width 3"]
 """The pictures of a batch of glitches, before standardisation."""
 
-Views = Float[AnyArray, "batch view size size channel"]
+Views = Float[AnyArray, "batch view height width channel"]
 """The model's input: standardised pictures of a batch of glitches."""
 
 Mask = Bool[AnyArray, "batch view"]
 """True where a glitch has a picture for that view."""
 
-Features = Float[AnyArray, "batch view row column feature"]
-"""What the convolutions make of each view."""
+Features = Float[AnyArray, "batch seen row column feature"]
+"""What the convolutions make of each view, or of all that are merged."""
 
-Embeddings = Float[AnyArray, "batch view embedding"]
+Embeddings = Float[AnyArray, "batch seen embedding"]
 """One vector a view, the input of the last layer."""
 
-Logits = Float[AnyArray, "batch *view 22"]
+Logits = Float[AnyArray, "batch *seen 22"]
 """Scores over the classes before softmax, of each view or of each glitch."""
 
 Probabilities = Float[np.ndarray, "sample 22"]
 """Class probabilities that sum to one."""
+
+Units = Int[np.ndarray, "unit view"]
+"""Numbers of the pictures that are looked at together; -1 where a window is missing."""
 
 Labels = Int[AnyArray, " sample"]
 """Class numbers, 0 to 21."""

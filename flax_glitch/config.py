@@ -29,12 +29,19 @@ class Preprocessing:
     """How a picture becomes numbers; it travels with the checkpoint."""
 
     size: int = 224
-    """Height and width that the network sees, pixels (the report: 224; 299 and 300 also tried)."""
+    """Height that the network sees, pixels (the report: 224; 299 and 300 also tried)."""
+    width: int = 0
+    """Width that the network sees, pixels; 0: as wide as high."""
     colour: Literal["rgb", "grayscale"] = "rgb"
     """Three colour channels, or their luminance repeated in each of the three."""
     normalise: Literal["samplewise", "unit", "caffe", "tf"] = "samplewise"
     """samplewise: 1/255, then minus the picture's mean, over its standard deviation (the report);
     unit: 1/255; caffe: BGR minus ImageNet's mean; tf: -1 to 1."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width that the network sees, pixels."""
+        return self.size, self.width or self.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,25 +54,32 @@ class DataConfig:
     """Seed of the split by glitch, where the source has no split of its own."""
     batch_size: int = 32
     """Pictures a training step."""
-    mirror: bool = False
-    """Mirror pictures in time, half of them at random."""
-    zoom: float = 0.0
-    """Zoom in or out at random by up to this fraction."""
-    shift: float = 0.0
-    """Shift in time and frequency at random by up to this fraction of the picture."""
+    variation: Literal["none", "report"] = "none"
+    """How pictures are varied at random in training. report: mirrored in time, and zoomed by up to
+    a tenth; see `data.augment.VARIATIONS`."""
+    augment_rare: Literal["none", "dcgan"] = "none"
+    """dcgan: a DCGAN is trained on the training pictures first, and fills up the rare classes."""
+
+
+ModelName = Literal[
+    "resnet50", "vgg16", "xception", "cnn-a", "cnn-b", "cnn-c", "gravityspy-cnn", "ann"
+]
+
+PRETRAINED = ("resnet50", "vgg16", "xception")
+"""The models that ImageNet weights exist for."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Which network, from which weights."""
 
-    name: Annotated[Literal["resnet50"], tyro.conf.arg(name="model")] = "resnet50"
+    name: Annotated[ModelName, tyro.conf.arg(name="model")] = "resnet50"
     """The architecture."""
     weights: str = "imagenet"
-    """imagenet: Keras' official file; none: from scratch, nothing frozen; or a local .h5 file, or
-    the folder of a checkpoint to go on from."""
+    """imagenet: Keras' official file (resnet50, vgg16, xception); none: from scratch, nothing
+    frozen; or a local .h5 file, or the folder of a checkpoint to go on from."""
     dropout: float = 0.5
-    """Share of units dropped in the head while training."""
+    """Share of units dropped while training: in the head, and in each block of a custom CNN."""
     batch_norm_momentum: float = 0.99
     """How slowly batch statistics are averaged (Keras: 0.99); short runs want 0.9."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -86,6 +100,9 @@ class OptimiserConfig:
     """The learning rate never goes below this (the report's ended at 1e-5)."""
 
 
+Imbalance = Literal["class-weights", "over-sampling", "randomised", "none"]
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
     """How long and how carefully."""
@@ -94,8 +111,9 @@ class TrainingConfig:
     """Most passes over the training pictures."""
     early_stopping_patience: int = 8
     """Epochs without a lower validation loss before training ends; the best epoch is kept."""
-    class_weights: Literal["balanced", "none"] = "balanced"
-    """balanced: each class counts the same in the loss, whatever its number of pictures."""
+    imbalance: Imbalance = "class-weights"
+    """So that rare classes count as much as common ones. class-weights: in the loss; over-sampling:
+    their pictures come more often; randomised: so, and those of rare classes varied at random."""
     seed: int = 0
     """Seed of new weights, dropout, order and variation of the pictures."""
     save_every: float = 300.0
@@ -126,20 +144,58 @@ class Config:
         return from_dict(cls, json.loads(text))
 
 
-PRESETS = MappingProxyType(
+_SCRATCH = ModelConfig(weights="none")
+
+SYSTEMS: Mapping[ModelName, Config] = MappingProxyType(
     {
-        "paper": Config(),
-        "quick": Config(
-            preprocessing=Preprocessing(size=64),
-            model=ModelConfig(weights="none", dropout=0.2, batch_norm_momentum=0.9),
-            optimiser=OptimiserConfig(
-                learning_rate=1e-3, plateau_patience=2, min_learning_rate=1e-4
-            ),
-            training=TrainingConfig(epochs=10),
+        "resnet50": Config(),
+        "vgg16": Config(model=ModelConfig("vgg16")),
+        "xception": Config(Preprocessing(299), model=ModelConfig("xception")),
+        "cnn-a": Config(
+            model=dataclasses.replace(_SCRATCH, name="cnn-a", dropout=0.25),
+            optimiser=OptimiserConfig(learning_rate=1e-3),
+        ),
+        "cnn-b": Config(
+            Preprocessing(300, normalise="unit"),
+            model=dataclasses.replace(_SCRATCH, name="cnn-b", dropout=0.2),
+            optimiser=OptimiserConfig(5e-4, plateau_factor=0.5, plateau_patience=2),
+        ),
+        "cnn-c": Config(
+            Preprocessing(colour="grayscale"),
+            model=dataclasses.replace(_SCRATCH, name="cnn-c", dropout=0.3),
+            optimiser=OptimiserConfig(learning_rate=1e-3, plateau_factor=0.3),
+        ),
+        "gravityspy-cnn": Config(
+            Preprocessing(140, 170, "grayscale", "unit"),
+            model=dataclasses.replace(_SCRATCH, name="gravityspy-cnn"),
+            optimiser=OptimiserConfig(learning_rate=5e-4),
+        ),
+        "ann": Config(
+            Preprocessing(64, colour="grayscale"),
+            model=dataclasses.replace(_SCRATCH, name="ann"),
+            optimiser=OptimiserConfig(learning_rate=3e-4),
         ),
     }
 )
-"""paper: the report's settings; quick: small pictures from scratch, minutes on a laptop."""
+"""The systems that the report compares, and Gravity Spy's own. The report tells ResNet50 exactly;
+of the others it tells kinds of layers, sizes and treatment, which leave some numbers to us."""
+
+PRESETS = ("paper", "quick")
+"""paper: a system as in the report; quick: small pictures from scratch, minutes on a laptop."""
+
+
+def settings(preset: str, name: ModelName = "resnet50") -> Config:
+    """Returns the settings of a preset for a model."""
+    paper = SYSTEMS[name]
+    if preset == "paper":
+        return paper
+    small = dataclasses.replace(paper.preprocessing, size=64, width=0)
+    return Config(
+        preprocessing=small if name != "gravityspy-cnn" else paper.preprocessing,
+        model=ModelConfig(name, weights="none", dropout=0.2, batch_norm_momentum=0.9),
+        optimiser=OptimiserConfig(learning_rate=1e-3, plateau_patience=2, min_learning_rate=1e-4),
+        training=TrainingConfig(epochs=10),
+    )
 
 
 Section = TypeVar("Section")
@@ -163,13 +219,13 @@ def check(config: Config) -> None:
     Raises:
         UsageError: naming every setting that is not, and its range.
     """
-    size, data, model = config.preprocessing.size, config.data, config.model
+    size, width = config.preprocessing.size, config.preprocessing.width
+    data, model = config.data, config.model
     optimiser, training = config.optimiser, config.training
     ranges = {
         f"size {size} (16 to 1024)": 16 <= size <= 1024,
+        f"width {width} (0, or 16 to 1024)": width == 0 or 16 <= width <= 1024,
         f"batch-size {data.batch_size} (at least 1)": data.batch_size >= 1,
-        f"zoom {data.zoom} (0 to below 1)": 0 <= data.zoom < 1,
-        f"shift {data.shift} (0 to 1)": 0 <= data.shift <= 1,
         f"dropout {model.dropout} (0 to below 1)": 0 <= model.dropout < 1,
         f"batch-norm-momentum {model.batch_norm_momentum} (0 to below 1)": (
             0 <= model.batch_norm_momentum < 1
@@ -192,6 +248,12 @@ def check(config: Config) -> None:
     }
     if wrong := [setting for setting, right in ranges.items() if not right]:
         raise UsageError(f"out of range: {', '.join(wrong)}")
+    official = model.weights == "imagenet" or Path(model.weights).suffix == ".h5"
+    if official and model.name not in PRETRAINED:
+        raise UsageError(
+            f"--weights {model.weights}: there are none of ImageNet for {model.name}; "
+            "give none, or the folder of a checkpoint"
+        )
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:

@@ -72,8 +72,8 @@ def small(drawn):
 
     return Config(
         preprocessing=Preprocessing(size=32),
-        data=DataConfig(source=str(drawn), batch_size=16, zoom=0.1, shift=0.1, mirror=True),
-        model=ModelConfig(weights="none", batch_norm_momentum=0.5),
+        data=DataConfig(source=str(drawn), batch_size=16, variation="report"),
+        model=ModelConfig("cnn-a", weights="none", batch_norm_momentum=0.5),
         optimiser=OptimiserConfig(learning_rate=1e-3, plateau_patience=1),
         training=TrainingConfig(epochs=2),
     )

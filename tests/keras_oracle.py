@@ -1,13 +1,14 @@
-"""Keras' ResNet50 as the outside truth: made weights, carried into both networks.
+"""Keras' networks as the outside truth: made weights, carried into both networks.
 
 Names are translated here anew, so that a wrong name in the package can't hide itself.
 """
 
 import re
+from unittest import mock
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 TO_FLAX = {
     "gamma": "scale",
@@ -18,15 +19,43 @@ TO_FLAX = {
 WIDTHS = {"dense1": 256, "dense2": 128, "dense3": 22}
 
 
-def keras_resnet():
-    """Returns Keras' ResNet50 for any size, without its top, with made weights."""
+NETWORKS = {"resnet50": "ResNet50", "vgg16": "VGG16", "xception": "Xception"}
+ENDS = {
+    "resnet50": r"pool1_pool|conv\d_block\d_out",
+    "vgg16": r"block\d_pool",
+    "xception": r"block1_conv2_act|add(_\d+)?|block14_sepconv2_act",
+}
+SHORTCUTS = {
+    f"{kind}{number}": (block, kind)
+    for kind in ("conv2d", "batch_normalization")
+    for number, block in (("", "block2"), ("_1", "block3"), ("_2", "block4"), ("_3", "block13"))
+}
+"""The layers of Xception that Keras doesn't name but number."""
+
+
+def keras_backbone(name, **settings):
+    """Returns Keras' network for any size, without its top, with made weights."""
     import keras
 
-    backbone = keras.applications.ResNet50(
-        include_top=False, weights=None, input_shape=(None, None, 3)
-    )
+    keras.backend.clear_session()  # or its numbers go on from those of other networks
+    zeros = mock.Mock(side_effect=lambda shape, dtype: np.zeros(shape, dtype))
+    with mock.patch.object(keras.initializers.GlorotUniform, "__call__", zeros):  # it is slow
+        backbone = getattr(keras.applications, NETWORKS[name])(
+            include_top=False, weights=None, input_shape=(None, None, 3), **settings
+        )
     make_weights(backbone)
     return backbone
+
+
+def block_outputs(model):
+    """Returns a function of pictures that gives the output of each block of a Keras network."""
+    import keras
+
+    ends = [layer.output for layer in model.layers if re.fullmatch(ENDS[model.name], layer.name)]
+    parts = keras.Model(model.input, ends)
+    run = jax.jit(lambda *given: parts.stateless_call(*given)[0])
+    trainable, others = arrays(parts.trainable_variables), arrays(parts.non_trainable_variables)
+    return lambda pictures: run(trainable, others, pictures)
 
 
 def keras_classifier():
@@ -34,9 +63,7 @@ def keras_classifier():
     import keras
     from keras import layers
 
-    backbone = keras.applications.ResNet50(
-        include_top=False, weights=None, input_shape=(None, None, 3), pooling="max"
-    )
+    backbone = keras_backbone("resnet50", pooling="max")
     for layer in backbone.layers:
         layer.trainable = layer.name.startswith("conv5")
     x = layers.Flatten()(backbone.output)
@@ -75,8 +102,11 @@ def arrays(variables):
 def flax_place(name):
     """Returns the place in the backbone or head of a Keras variable such as conv1_bn/gamma."""
     layer, array = name.split("/")
-    inner = re.fullmatch(r"(conv\d_block\d)_(\d)_(conv|bn)", layer)
-    path = (inner[1], f"{inner[3]}_{inner[2]}") if inner else (layer,)
+    path = SHORTCUTS.get(layer, (layer,))
+    if inner := re.fullmatch(r"(conv\d_block\d)_(\d)_(conv|bn)", layer):
+        path = inner[1], f"{inner[3]}_{inner[2]}"
+    elif inner := re.fullmatch(r"(block\d+)_(\w+)", layer):
+        path = inner.groups()
     return (*path, TO_FLAX.get(array, array) if re.search("bn$|norm", layer) else array)
 
 
@@ -88,15 +118,17 @@ def relative_error(found, expected):
 
 
 def _layer(module, path):
-    if isinstance(module, nnx.Module) and not hasattr(module, path[0]):
-        module = module.backbone
+    if not hasattr(module, path[0]):
+        module = module.head if hasattr(module.head, path[0]) else module.backbone
     for name in path:
         module = getattr(module, name)
     return module
 
 
 def _made(random, kind, shape):
-    if kind == "kernel":
+    if kind == "depthwise_kernel":
+        return random.normal(0, 1 / 3, shape).astype(np.float32)
+    if kind in ("kernel", "pointwise_kernel"):
         return random.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape).astype(np.float32)
     if kind in ("gamma", "moving_variance"):
         return random.uniform(0.5, 1.5, shape).astype(np.float32)

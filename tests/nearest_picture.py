@@ -31,9 +31,10 @@ class NearestPicture(Predictor):
         )
         self.trained_on = "Trained on toy pictures."
         self.preprocessing = Preprocessing(size=32)
+        self.merged = False
         self.templates = np.stack([self._draw(name) for name in CLASSES])
 
-    def forward(self, views) -> jax.Array:
+    def forward(self, views, mask) -> jax.Array:
         differences = views[:, :, None, None].astype(np.float32) - self.templates
         return jnp.asarray(-(differences**2).mean((-1, -2, -3)).min(-1) / 20)
 

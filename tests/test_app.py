@@ -145,7 +145,7 @@ def test_a_bad_picture_gives_one_sentence_without_the_servers_folders(predictor,
 
 
 def test_an_unexpected_failure_gives_a_friendly_sentence(predictor, whistle, monkeypatch, caplog):
-    def fail(views):
+    def fail(views, mask):
         raise RuntimeError("secret")
 
     monkeypatch.setattr(predictor, "forward", fail)

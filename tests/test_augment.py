@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from flax_glitch.data.augment import augment
+from flax_glitch.data.augment import Variation, augment
 
 RANDOM = np.random.default_rng(0)
 SMOOTH = ndimage.gaussian_filter(RANDOM.uniform(0, 255, (12, 1, 17, 17, 3)), (0, 0, 2, 2, 0))
@@ -14,13 +14,13 @@ KEY = jax.random.key(3)
 
 
 def test_nothing_asked_changes_nothing():
-    result = augment(PICTURES, KEY, mirror=False, zoom=0.0, shift=0.0)
+    result = augment(PICTURES, KEY, Variation(mirror=False, zoom=0.0, shift=0.0))
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result, PICTURES)
 
 
 def test_mirroring_leaves_a_glitch_as_it_is_or_reverses_its_time_exactly():
-    result = np.asarray(augment(PICTURES, KEY, mirror=True, zoom=0.0, shift=0.0))
+    result = np.asarray(augment(PICTURES, KEY, Variation(mirror=True, zoom=0.0, shift=0.0)))
     mirrored = [np.array_equal(a, b[:, :, ::-1]) for a, b in zip(result, PICTURES, strict=True)]
     same = [np.array_equal(a, b) for a, b in zip(result, PICTURES, strict=True)]
     assert all(one != other for one, other in zip(mirrored, same, strict=True))
@@ -30,7 +30,7 @@ def test_mirroring_leaves_a_glitch_as_it_is_or_reverses_its_time_exactly():
 
 def test_all_views_of_a_glitch_vary_alike_and_glitches_differ():
     same_everywhere = np.broadcast_to(PICTURES[:1], PICTURES.shape)
-    result = np.asarray(augment(same_everywhere, KEY, mirror=True, zoom=0.2, shift=0.2))
+    result = np.asarray(augment(same_everywhere, KEY, Variation(mirror=True, zoom=0.2, shift=0.2)))
     np.testing.assert_array_equal(result[:, 0], result[:, 1])
     assert np.abs(result[0] - result[1:]).max((1, 2, 3, 4)).min() > 1
 
@@ -52,7 +52,9 @@ def test_zoom_and_shift_equal_a_linear_affine_map_with_nearest_edges(axis):
     other = np.repeat(texture[..., None], 3, axis=2)
     views = np.stack([ramp, np.swapaxes(ramp, 0, 1), other])
     pictures = np.broadcast_to(views, (20, *views.shape))
-    for result in np.asarray(augment(pictures, KEY, mirror=False, zoom=zoom, shift=shift)):
+    for result in np.asarray(
+        augment(pictures, KEY, Variation(mirror=False, zoom=zoom, shift=shift))
+    ):
         stretches, offsets = [0.0, 0.0], [0.0, 0.0]
         for view, direction in ((0, axis), (1, 1 - axis)):
             slope, start = fitted(views[view], result[view], direction)
@@ -70,20 +72,20 @@ def test_zoom_and_shift_of_time_and_frequency_are_drawn_apart():
     size = 33
     ramp = np.broadcast_to(np.arange(size, dtype=np.uint8)[:, None, None], (size, size, 3))
     views = np.stack([ramp, np.swapaxes(ramp, 0, 1)])[None]
-    result = np.asarray(augment(views, KEY, mirror=False, zoom=0.3, shift=0.0))[0]
+    result = np.asarray(augment(views, KEY, Variation(mirror=False, zoom=0.3, shift=0.0)))[0]
     rows, columns = fitted(ramp, result[0], 0)[0], fitted(ramp, result[1], 1)[0]
     assert abs(rows - columns) > 0.01
 
 
 def test_values_stay_between_those_of_the_picture():
-    result = np.asarray(augment(PICTURES, KEY, mirror=True, zoom=0.5, shift=0.5))
+    result = np.asarray(augment(PICTURES, KEY, Variation(mirror=True, zoom=0.5, shift=0.5)))
     assert result.min() >= PICTURES.min()
     assert result.max() <= PICTURES.max() + 1e-3
 
 
 def test_the_key_decides_and_jit_changes_nothing():
     def vary(pictures, key):
-        return augment(pictures, key, mirror=True, zoom=0.2, shift=0.1)
+        return augment(pictures, key, Variation(mirror=True, zoom=0.2, shift=0.1))
 
     first = vary(PICTURES, KEY)
     np.testing.assert_array_equal(first, vary(PICTURES, KEY))
@@ -94,4 +96,4 @@ def test_the_key_decides_and_jit_changes_nothing():
 @pytest.mark.parametrize(("zoom", "shift"), [(1.0, 0.0), (-0.1, 0.0), (0.0, 1.5), (0.0, -1.0)])
 def test_impossible_settings_are_refused(zoom, shift):
     with pytest.raises(ValueError, match=f"zoom {zoom} must be"):
-        augment(PICTURES, KEY, mirror=False, zoom=zoom, shift=shift)
+        augment(PICTURES, KEY, Variation(mirror=False, zoom=zoom, shift=shift))

@@ -42,7 +42,9 @@ def numbers(batches):
 
 
 def epoch_of(split, seed=0, epoch=0, start=0, batch_size=8):
-    return list(training_batches(split, batch_size, seed=seed, epoch=epoch, start=start))
+    return list(
+        training_batches(split, split.alone, batch_size, seed=seed, epoch=epoch, start=start)
+    )
 
 
 def test_an_epoch_from_batch_k_is_the_rest_of_the_whole_epoch():
@@ -67,7 +69,7 @@ def test_every_picture_comes_at_most_once_and_only_the_ragged_rest_is_dropped():
     split = make_split(50)
     seen = list(itertools.chain(*numbers(epoch_of(split))))
     assert len(seen) == len(set(seen)) == 48
-    assert batches_an_epoch(split, 8) == len(epoch_of(split)) == 6
+    assert batches_an_epoch(split.alone, 8) == len(epoch_of(split)) == 6
 
 
 def test_another_epoch_and_another_seed_have_another_order_and_the_same_the_same():
@@ -105,12 +107,12 @@ def test_fewer_pictures_than_a_batch_are_one_batch():
     split = make_split(5)
     (batch,) = numbers(epoch_of(split, batch_size=32))
     assert sorted(batch) == [0, 1, 2, 3, 4]
-    assert batches_an_epoch(split, 32) == 1
+    assert batches_an_epoch(split.alone, 32) == 1
 
 
 def test_evaluation_takes_all_in_order_and_fills_the_last_batch_with_weight_zero():
     split = make_split(19)
-    batches = list(evaluation_batches(split, 8))
+    batches = list(evaluation_batches(split, split.alone, 8))
     assert [batch.views.shape[0] for batch in batches] == [8, 8, 8]
     weights = np.concatenate([batch.weights for batch in batches])
     np.testing.assert_array_equal(weights, [1] * 19 + [0] * 5)
@@ -122,33 +124,75 @@ def test_evaluation_takes_all_in_order_and_fills_the_last_batch_with_weight_zero
 
 
 def test_nothing_to_evaluate_is_no_batch():
-    assert list(evaluation_batches(make_split(0), 8)) == []
+    empty = make_split(0)
+    assert list(evaluation_batches(empty, empty.alone, 8)) == []
 
 
 def test_nothing_to_train_on_is_an_error():
-    with pytest.raises(ValueError, match="split train has no pictures"):
-        training_batches(make_split(0), 8, seed=0, epoch=0)
+    empty = make_split(0)
+    with pytest.raises(ValueError, match="no training pictures"):
+        training_batches(empty, empty.alone, 8, seed=0, epoch=0)
 
 
-@pytest.mark.parametrize("batches", [evaluation_batches, batches_an_epoch])
-def test_a_batch_of_no_pictures_is_an_error(batches):
+def test_a_batch_of_no_pictures_is_an_error():
+    split = make_split(5)
     with pytest.raises(ValueError, match="batch size 0"):
-        batches(make_split(5), 0)
+        evaluation_batches(split, split.alone, 0)
+    with pytest.raises(ValueError, match="batch size 0"):
+        batches_an_epoch(split.alone, 0)
 
 
 def test_a_failed_read_is_raised_where_the_batch_is_asked_for():
     split = make_split(5)
     split.records.__class__ = type("Broken", (Records,), {"__getitem__": lambda *_: 1 / 0})
     with pytest.raises(ZeroDivisionError):
-        list(evaluation_batches(split, 2))
+        list(evaluation_batches(split, split.alone, 2))
 
 
 def test_batches_left_unread_leave_no_threads_behind():
     before = threading.active_count()
     for epoch in range(5):
-        next(training_batches(make_split(50), 8, seed=0, epoch=epoch))
+        split = make_split(50)
+        next(training_batches(split, split.alone, 8, seed=0, epoch=epoch))
     patience = time.monotonic() + 20
     while threading.active_count() > before and time.monotonic() < patience:
         gc.collect()
         time.sleep(0.05)
     assert threading.active_count() <= before
+
+
+def windows(*named):
+    """A split of pictures, each of a glitch and a window; the class is that of the glitch."""
+    entries = [
+        Entry(f"{n}.png", f"id{glitch}", "H1", duration, CLASSES[glitch])
+        for n, (glitch, duration) in enumerate(named)
+    ]
+    return Split("train", tuple(entries), Records(len(entries)))
+
+
+def test_windows_of_a_glitch_come_together_each_in_its_place_and_unknown_ones_where_room_is():
+    split = windows((0, 4.0), (1, 1.0), (0, 0.5), (2, None), (1, None))
+    np.testing.assert_array_equal(split.together, [[2, -1, -1, 0], [4, 1, -1, -1], [3, -1, -1, -1]])
+    (batch,) = evaluation_batches(split, split.together, 3)
+    np.testing.assert_array_equal(batch.mask, split.together >= 0)
+    np.testing.assert_array_equal(
+        batch.views[..., 0, 0, 0], [[2, 0, 0, 0], [4, 1, 0, 0], [3, 0, 0, 0]]
+    )
+    np.testing.assert_array_equal(batch.labels, [0, 1, 2])
+
+
+def test_a_picture_apart_lies_in_the_place_of_its_window():
+    split = windows((0, 4.0), (1, 1.0), (0, None))
+    np.testing.assert_array_equal(split.apart, [[-1, -1, -1, 0], [-1, 1, -1, -1], [2, -1, -1, -1]])
+
+
+def test_balanced_batches_show_each_class_as_often_and_all_of_its_pictures():
+    split = windows(
+        *((0, None) for _ in range(40)), *((1, None) for _ in range(6)), (2, None), (2, None)
+    )
+    batches = list(training_batches(split, split.alone, 8, seed=0, epoch=0, balanced=True))
+    np.testing.assert_array_equal(np.bincount(np.concatenate([b.labels for b in batches])), 16)
+    seen = set(itertools.chain(*numbers(batches)))
+    assert set(range(40, 48)) <= seen
+    again = training_batches(split, split.alone, 8, seed=0, epoch=0, start=2, balanced=True)
+    assert numbers(again) == numbers(batches)[2:]

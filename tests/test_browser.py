@@ -150,7 +150,7 @@ def test_a_click_on_an_example_classifies_it_and_clearing_starts_anew(page):
 def test_the_slider_shows_more_classes_without_predicting_again(page, predictor, monkeypatch):
     page.get_by_alt_text("Blip", exact=True).click()
     expect(page.locator(".bars li")).to_have_count(5)
-    monkeypatch.setattr(predictor, "forward", lambda views: pytest.fail("predicted again"))
+    monkeypatch.setattr(predictor, "forward", lambda views, mask: pytest.fail("predicted again"))
     page.get_by_label("range slider for Classes shown").fill("22")
     expect(page.locator(".bars li")).to_have_count(22)
     expect(page.locator(".bars .name").first).to_have_text("Blip")

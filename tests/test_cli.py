@@ -112,7 +112,7 @@ def test_evaluate_takes_the_split_of_the_models_training(
     (other / "model.json").write_text(text.replace('"split_seed": 0', '"split_seed": 7'))
     seeds = []
 
-    def prepared(source, size, *, seed, cache):
+    def prepared(source, size, width, *, seed, cache):
         seeds.append(seed)
         raise ValueError("enough")
 

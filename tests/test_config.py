@@ -3,12 +3,16 @@ import json
 
 import pytest
 
-from flax_glitch.config import PRESETS, Config, UsageError, check
+from flax_glitch.config import PRESETS, SYSTEMS, Config, UsageError, check, settings
 
 
-@pytest.mark.parametrize("config", PRESETS.values(), ids=list(PRESETS))
-def test_settings_survive_json(config):
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_s_settings_survive_json_are_in_range_and_name_the_system(preset, name):
+    config = settings(preset, name)
     assert Config.from_json(config.to_json()) == config
+    check(config)
+    assert config.model.name == name
 
 
 def test_an_unknown_or_missing_setting_is_named():
@@ -24,7 +28,7 @@ def test_an_unknown_or_missing_setting_is_named():
         ("preprocessing", "size", "64"),
         ("preprocessing", "normalise", "zscore"),
         ("model", "name", "alexnet"),
-        ("data", "mirror", 1),
+        ("data", "variation", "wild"),
     ],
 )
 def test_a_setting_of_another_kind_is_refused(section, name, value):
@@ -39,8 +43,7 @@ def test_a_setting_of_another_kind_is_refused(section, name, value):
     [
         ("preprocessing", "size", 0),
         ("data", "batch_size", 0),
-        ("data", "zoom", 5.0),
-        ("data", "shift", -0.1),
+        ("preprocessing", "width", 5),
         ("model", "dropout", 2.0),
         ("model", "batch_norm_momentum", 7.0),
         ("optimiser", "learning_rate", -1.0),
@@ -57,9 +60,11 @@ def test_settings_out_of_range_are_named(section, name, value):
         check(dataclasses.replace(Config(), **{section: part}))
 
 
-@pytest.mark.parametrize("config", PRESETS.values(), ids=list(PRESETS))
-def test_presets_are_in_range(config):
-    check(config)
+@pytest.mark.parametrize("weights", ["imagenet", "file.h5"])
+def test_a_network_without_imagenet_weights_isnt_given_any(weights):
+    model = dataclasses.replace(settings("paper", "cnn-b").model, weights=weights)
+    with pytest.raises(UsageError, match="cnn-b"):
+        check(dataclasses.replace(Config(), model=model))
 
 
 def test_settings_stay_few():

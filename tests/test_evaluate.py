@@ -31,7 +31,7 @@ def split_of(count):
     return Split("test", entries, records)
 
 
-def scores_of_grey(views):
+def scores_of_grey(views, mask):
     """Logits that give a picture's grey as its class."""
     return 5 * jax.nn.one_hot(views[:, :, 0, 0, 0], 22)
 
@@ -54,19 +54,21 @@ def four_views():
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 32])
 def test_every_picture_is_scored_once_and_in_order_whatever_the_batch(batch_size):
-    outputs = evaluate(scores_of_grey, split_of(11), batch_size, progress=False)
+    outputs = evaluate(scores_of_grey, split_of(11), batch_size)
     np.testing.assert_array_equal(outputs.logits, 5 * np.eye(22)[:11])
     np.testing.assert_array_equal(outputs.labels, np.arange(11))
 
 
 def test_all_batches_have_one_shape_so_that_the_model_compiles_once():
     shapes = []
-    evaluate(lambda views: shapes.append(views.shape) or scores_of_grey(views), split_of(11), 4)
+    evaluate(
+        lambda *batch: shapes.append(batch[0].shape) or scores_of_grey(*batch), split_of(11), 4
+    )
     assert shapes == [(4, 1, 32, 32, 3)] * 3
 
 
 def test_scores_in_bfloat16_become_float32():
-    outputs = evaluate(lambda views: scores_of_grey(views).astype(jnp.bfloat16), split_of(3), 2)
+    outputs = evaluate(lambda *batch: scores_of_grey(*batch).astype(jnp.bfloat16), split_of(3), 2)
     np.testing.assert_array_equal(outputs.logits, 5 * np.eye(22)[:3])
     assert outputs.logits.dtype == np.float32
 
@@ -79,6 +81,24 @@ def test_a_progress_bar_counts_pictures(capsys):
 def test_an_empty_split_is_refused():
     with pytest.raises(ValueError, match="holds no pictures"):
         evaluate(scores_of_grey, split_of(0), 4)
+
+
+def test_a_network_that_wants_all_windows_judges_each_glitch_whole_and_each_picture_alone():
+    whole = split_of(6)
+    durations = (0.5, 1.0, 2.0, 4.0)
+    entries = tuple(
+        entry(n, f"id{n // 4}", CLASSES[n // 4], duration=durations[n % 4]) for n in range(6)
+    )
+    split = Split("test", entries, whole.records)
+
+    def sum_of_greys(views, mask):
+        assert (np.asarray(views)[~np.asarray(mask)] == 0).all()
+        greys = jnp.sum(views[:, :, 0, 0, 0], axis=1, dtype=jnp.int32)
+        return 5 * jax.nn.one_hot(greys, 22)[:, None]
+
+    outputs = evaluate(sum_of_greys, split, 4, merged=True)
+    np.testing.assert_array_equal(outputs.logits.argmax(axis=1), np.arange(6))
+    np.testing.assert_array_equal(outputs.glitch_probabilities.argmax(axis=1), [6, 9])
 
 
 def test_pictures_of_one_detector_and_id_are_one_glitch(four_views):

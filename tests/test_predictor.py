@@ -155,7 +155,7 @@ def test_the_picture_seen_is_the_spectrogram_area_at_the_networks_size(predictor
 
 
 def test_no_picture_or_a_bad_one_is_a_clear_error(predictor, tmp_path):
-    with pytest.raises(PictureError, match="no picture given"):
+    with pytest.raises(PictureError, match="0 pictures given"):
         predictor.predict([])
     with pytest.raises(PictureError, match=r"none\.png: can't be read"):
         predictor.predict(tmp_path / "none.png")

@@ -48,6 +48,7 @@ def test_a_run_leaves_its_settings_metrics_curves_split_and_model(trained, small
         assert set(history(trained)[0][part]) == {
             "loss",
             "accuracy",
+            "binary_accuracy",
             "precision_macro",
             "recall_macro",
             "pr_auc",
@@ -76,7 +77,8 @@ def run_script(folder, small, cache, *more):
     config = small
     arguments = [
         sys.executable, str(SCRIPT), "--source", config.data.source, "--weights", "none",
-        "--size", "32", "--batch-size", "16", "--zoom", "0.1", "--shift", "0.1", "--mirror",
+        "--model", "cnn-a", "--size", "32", "--batch-size", "16", "--variation", "report",
+        "--dropout", "0.5",
         "--batch-norm-momentum", "0.5", "--learning-rate", "1e-3", "--plateau-patience", "1",
         "--epochs", "2", "--out", str(folder.parent), "--run", folder.name, "--cache", str(cache),
         *more,

@@ -9,7 +9,13 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
 from flax_glitch.config import OptimiserConfig
-from flax_glitch.training.step import class_weights, rmsprop, weighted_loss
+from flax_glitch.training.step import (
+    class_weights,
+    drop_windows,
+    rare_classes,
+    rmsprop,
+    weighted_loss,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -36,9 +42,28 @@ def test_rmsprop_moves_parameters_as_keras_does_over_several_steps():
 
 def test_balanced_class_weights_are_scikit_learns():
     labels = np.array([0, 0, 0, 0, 3, 3, 21])
-    weights = class_weights(labels, "balanced")
+    weights = class_weights(labels, "class-weights")
     np.testing.assert_allclose(weights[labels], compute_sample_weight("balanced", labels))
-    assert (class_weights(labels, "none") == 1).all()
+    for other in ("none", "over-sampling", "randomised"):
+        assert (class_weights(labels, other) == 1).all()
+
+
+def test_rare_classes_have_fewer_pictures_than_the_mean_class():
+    labels = np.array([0] * 9 + [3] * 3 + [21])
+    expected = np.ones(22, bool)
+    expected[0] = False
+    np.testing.assert_array_equal(rare_classes(labels), expected)
+
+
+def test_windows_are_left_out_but_never_all_and_none_is_invented():
+    mask = np.tile([[True, True, False, True], [False, True, False, False]], (500, 1))
+    kept = np.asarray(drop_windows(mask, jax.random.key(0)))
+    assert (kept <= mask).all() and kept.any(axis=1).all()
+    whole = (kept == mask).all(axis=1)
+    assert whole[1::2].all()
+    # half are left whole, and of the others those whose two other windows stay: 1/2 + 1/2 * 1/4
+    assert whole[::2].mean() == pytest.approx(0.625, abs=0.06)
+    assert kept[::2, [0, 1, 3]].mean(axis=0) == pytest.approx(np.full(3, 5 / 6), abs=0.06)
 
 
 def test_the_loss_is_the_mean_of_weighted_cross_entropies():

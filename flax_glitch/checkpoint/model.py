@@ -97,13 +97,14 @@ def save_model(
 
 
 def find_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
-    """Returns the checkpoint asked for, or else the newest one in the folder of runs.
+    """Returns the checkpoint asked for, by its folder or its name in the folder of runs, or else
+    the newest one there.
 
     Raises:
         CheckpointError: if none is given and none is there.
     """
     if given is not None:
-        return given
+        return runs / given if not given.exists() and (runs / given).is_dir() else given
     found = sorted(runs.glob("*/model.json"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise CheckpointError(
@@ -174,7 +175,9 @@ def load_model(folder: Path) -> tuple[Classifier, Description]:
         CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
     """
     description = read_description(folder)
-    model = nnx.eval_shape(lambda: build(description.model, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(
+        lambda: build(description.model, description.preprocessing, rngs=nnx.Rngs(0))
+    )
     _fill(model, load_arrays(folder, description, arrays_of(model)))
     return model, description
 

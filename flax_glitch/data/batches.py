@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from flax_glitch.arrays import Labels, Mask, RawViews, Weights
+from flax_glitch.arrays import Labels, Mask, RawViews, Units, Weights
 from flax_glitch.data.prepared import Split
 
 
@@ -24,46 +24,63 @@ class Batch:
     weights: Weights
 
 
-def batches_an_epoch(split: Split, batch_size: int) -> int:
-    """Returns how many batches `training_batches` makes of a split."""
-    return len(split) // _fitting(split, batch_size)
+def batches_an_epoch(units: Units, batch_size: int) -> int:
+    """Returns how many batches `training_batches` makes of so many units."""
+    return len(units) // _fitting(units, batch_size)
 
 
 def training_batches(
-    split: Split, batch_size: int, *, seed: int, epoch: int, start: int = 0
+    split: Split,
+    units: Units,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    balanced: bool = False,
 ) -> Iterator[Batch]:
     """Returns the batches of one epoch in an order that seed and epoch decide.
 
-    Every picture comes once at most: those that don't fill a batch are left for other epochs.
+    Every unit comes once at most: those that don't fill a batch are left for other epochs.
 
     Args:
-        split: The pictures; with fewer than a batch they are one batch.
-        batch_size: Pictures a batch.
+        split: The pictures.
+        units: Which of them are looked at together; fewer than a batch are one batch.
+        batch_size: Units a batch.
         seed: Of the run.
         epoch: Its number.
         start: Number of the first batch; those before are not read.
+        balanced: Draw as many units of each class instead, those of rare classes repeatedly.
 
     Raises:
         ValueError: if there are no pictures.
     """
-    size = _fitting(split, batch_size)
-    numbers = grain.MapDataset.range(len(split)).shuffle(seed=_shuffle_seed(seed, epoch))
-    batches = numbers.batch(size, drop_remainder=True).slice(slice(start, None))
-    return _read_ahead(batches, split, size)
+    size = _fitting(units, batch_size)
+    random = np.random.default_rng([seed, epoch])
+    order = (
+        _balanced(labels_of(split, units), random) if balanced else random.permutation(len(units))
+    )
+    numbers = grain.MapDataset.source(order).batch(size, drop_remainder=True)
+    return _read_ahead(numbers.slice(slice(start, None)), split, units, size)
 
 
-def evaluation_batches(split: Split, batch_size: int) -> Iterator[Batch]:
-    """Returns all pictures in order; the last batch is filled up with rows of weight 0."""
+def evaluation_batches(split: Split, units: Units, batch_size: int) -> Iterator[Batch]:
+    """Returns all units in order; the last batch is filled up with rows of weight 0."""
     _check(batch_size)
-    numbers = grain.MapDataset.range(len(split)).batch(batch_size, drop_remainder=False)
-    return _read_ahead(numbers, split, batch_size)
+    numbers = grain.MapDataset.range(len(units)).batch(batch_size, drop_remainder=False)
+    return _read_ahead(numbers, split, units, batch_size)
 
 
-def _fitting(split: Split, batch_size: int) -> int:
-    if not len(split):
-        raise ValueError(f"split {split.name} has no pictures; give a source that has some")
+def labels_of(split: Split, units: Units) -> Labels:
+    """Returns the class number of each unit: that of any of its pictures."""
+    return split.labels[units.max(axis=1)]
+
+
+def _fitting(units: Units, batch_size: int) -> int:
+    if not len(units):
+        raise ValueError("there are no training pictures; give a source that has some")
     _check(batch_size)
-    return min(batch_size, len(split))
+    return min(batch_size, len(units))
 
 
 def _check(batch_size: int) -> None:
@@ -71,24 +88,33 @@ def _check(batch_size: int) -> None:
         raise ValueError(f"batch size {batch_size}: must be at least 1")
 
 
-def _shuffle_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def _balanced(labels: Labels, random: np.random.Generator) -> Int[np.ndarray, " sample"]:
+    classes = np.unique(np.asarray(labels))
+    quota = -(-len(labels) // len(classes))
+    drawn = []
+    for number in classes:
+        members = np.flatnonzero(np.asarray(labels) == number)
+        rounds = -(-quota // len(members))
+        drawn += [np.concatenate([random.permutation(members) for _ in range(rounds)])[:quota]]
+    return random.permutation(np.concatenate(drawn))[: len(labels)]
 
 
-def _read_ahead(numbers: grain.MapDataset, split: Split, size: int) -> Iterator[Batch]:
+def _read_ahead(
+    numbers: grain.MapDataset, split: Split, units: Units, size: int
+) -> Iterator[Batch]:
     # Grain's own choice, 16 threads and 500 batches ahead, would fill gigabytes.
     threads = min(os.cpu_count() or 1, 16)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    batches = numbers.map(lambda batch: _batch(split, batch, size))
+    batches = numbers.map(lambda batch: _batch(split, units[batch], size))
     return iter(batches.to_iter_dataset(options))
 
 
-def _batch(split: Split, numbers: Int[np.ndarray, " sample"], size: int) -> Batch:
-    """Reads pictures; missing ones repeat the last, so that no row is unlike a picture."""
-    filled = np.pad(numbers, (0, size - len(numbers)), mode="edge")
-    return Batch(
-        views=np.stack([split[number] for number in filled])[:, None],
-        mask=np.ones((size, 1), bool),
-        labels=split.labels[filled],
-        weights=(np.arange(size) < len(numbers)).astype(np.float32),
-    )
+def _batch(split: Split, units: Units, size: int) -> Batch:
+    """Reads pictures; missing units repeat the last, so that no row is unlike a picture."""
+    filled = np.pad(units, ((0, size - len(units)), (0, 0)), mode="edge")
+    mask = filled >= 0
+    pictures = np.stack([split[number] for number in filled[mask]])
+    views = np.zeros((*filled.shape, *pictures.shape[1:]), np.uint8)
+    views[mask] = pictures
+    weights = (np.arange(size) < len(units)).astype(np.float32)
+    return Batch(views, mask, labels_of(split, filled), weights)

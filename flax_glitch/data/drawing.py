@@ -17,20 +17,22 @@ from flax_glitch.data.sources import PictureRef, read_picture
 _PNG_COMPRESSION = 1
 
 
-def draw_pictures(refs: Sequence[PictureRef], size: int, work: Path, progress: bool) -> None:
+def draw_pictures(
+    refs: Sequence[PictureRef], shape: tuple[int, int], work: Path, progress: bool
+) -> None:
     """Writes every picture that an earlier call has not written.
 
     Args:
         refs: The pictures; the one numbered 7 becomes 000007.png, or 000007.txt if it can't be
             read, which says why.
-        size: Height and width, pixels.
+        shape: Height and width, pixels.
         work: Folder to write to.
         progress: Show a progress bar on stderr.
     """
     work.mkdir(exist_ok=True)
 
     def draw(number: int) -> None:
-        _draw_one(refs[number], size, work / f"{number:06d}")
+        _draw_one(refs[number], shape, work / f"{number:06d}")
 
     # Threads do: Pillow lets others run while it decodes, resizes and encodes.
     pool = ThreadPoolExecutor(os.cpu_count())
@@ -42,14 +44,14 @@ def draw_pictures(refs: Sequence[PictureRef], size: int, work: Path, progress: b
         pool.shutdown(cancel_futures=True)
 
 
-def _draw_one(ref: PictureRef, size: int, target: Path) -> None:
+def _draw_one(ref: PictureRef, shape: tuple[int, int], target: Path) -> None:
     """Writes the picture at its size to target.png, or why there is none to target.txt."""
     picture, reason = target.with_suffix(".png"), target.with_suffix(".txt")
     if picture.exists():
         return
     reason.unlink(missing_ok=True)
     try:
-        pixels = resize(read_picture(ref).pixels, size)
+        pixels = resize(read_picture(ref).pixels, *shape)
     except PictureError as error:
         write_whole(reason, str(error).encode())
         return

@@ -89,10 +89,12 @@ def load_picture(source: Path | bytes | np.ndarray, name: str = UNNAMED) -> Load
     return _cut(_decode(data, name))
 
 
-def resize(pixels: Picture, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
-    """Returns the picture at `size` by `size` pixels, antialiased."""
-    square = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
-    return np.array(square)
+def resize(
+    pixels: Picture, size: int, width: int = 0
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """Returns the picture at `size` pixels height and `width` (0: the same), antialiased."""
+    image = Image.fromarray(pixels)
+    return np.array(image.resize((width or size, size), Image.Resampling.BILINEAR))
 
 
 def standardise(pictures: Pixels | Pictures, preprocessing: Preprocessing) -> Pictures:

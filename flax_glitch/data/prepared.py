@@ -6,7 +6,7 @@ import functools
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 from PIL import Image
 
-from flax_glitch.arrays import Picture
-from flax_glitch.classes import INDEX
+from flax_glitch.arrays import Picture, Units
+from flax_glitch.classes import DURATIONS, INDEX
 from flax_glitch.data.layouts import SPLITS
 from flax_glitch.data.sources import Layout, SplitName
 
@@ -55,6 +55,44 @@ class Split:
     def labels(self) -> Int[np.ndarray, " sample"]:
         """The class number of each record."""
         return np.array([INDEX[entry.label] for entry in self.entries], np.int32)
+
+    @property
+    def alone(self) -> Units:
+        """Each picture by itself, whatever its window."""
+        return np.arange(len(self))[:, None]
+
+    @property
+    def together(self) -> Units:
+        """The windows of each glitch, each in its place, glitches in order of appearance."""
+        return in_slots(self.entries, glitch_numbers(self.entries))
+
+    @property
+    def apart(self) -> Units:
+        """Each picture by itself in the place of its window."""
+        return in_slots(self.entries, np.arange(len(self)))
+
+
+def glitch_numbers(entries: Sequence[Entry]) -> Int[np.ndarray, " sample"]:
+    """Returns the glitch that each picture shows, numbered in order of appearance."""
+    numbers: dict[tuple[str, str], int] = {}
+    names = ((entry.ifo, entry.gravityspy_id) for entry in entries)
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], int)
+
+
+def in_slots(entries: Sequence[Entry], numbers: Int[np.ndarray, " sample"]) -> Units:
+    """Returns units of four places, one a window, from the unit that each picture belongs to."""
+    units = np.full((numbers.max(initial=-1) + 1, len(DURATIONS)), -1)
+    for unit in range(len(units)):
+        members = np.flatnonzero(numbers == unit)
+        units[unit, slots([entries[int(member)].duration for member in members])] = members
+    return units
+
+
+def slots(durations: Sequence[float | None]) -> list[int]:
+    """Returns the place of each window among the four; unknown ones take the first free places."""
+    known = [DURATIONS.index(one) if one in DURATIONS else None for one in durations]
+    free = iter(place for place in range(len(DURATIONS)) if place not in known)
+    return [next(free) if place is None else place for place in known]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,19 +57,21 @@ _RECORDS_A_SHARD = 4096
 def prepare(
     source: Path | str,
     size: int,
+    width: int = 0,
     *,
     seed: int = 0,
     cache: Path = CACHE,
     progress: bool = True,
 ) -> Prepared:
-    """Returns a source at `size` by `size` pixels, writing it on the first call.
+    """Returns a source at one size, writing it on the first call.
 
     A call that was killed is continued by the next one; of several at once one writes and the
     others wait for it. A source whose files change is written anew.
 
     Args:
         source: A folder or file for `open_source`, or "simulated".
-        size: Height and width, pixels.
+        size: Height, pixels.
+        width: Width, pixels; 0: as wide as high.
         seed: Of the split by glitch, where the source has none of its own.
         cache: Folder to write below.
         progress: Show a progress bar on stderr.
@@ -77,16 +79,17 @@ def prepare(
     Raises:
         SourceError: if the source can't be used or the cache can't be written.
     """
-    if size < MIN_SIDE:
-        raise SourceError(f"size {size}: pictures need at least {MIN_SIDE} pixels a side")
+    shape = size, width or size
+    if min(shape) < MIN_SIDE:
+        raise SourceError(f"size {min(shape)}: pictures need at least {MIN_SIDE} pixels a side")
     try:
         path = _simulated(cache, progress) if source == SIMULATED else Path(source).expanduser()
-        folder = cache / GravitySpy.name / _config_name(path, size, seed)
+        folder = cache / GravitySpy.name / _config_name(path, shape, seed)
         if not (is_ready(folder) and not (folder / "work").exists()):
             opened = open_source(path, seed)
             with _locked(folder / "lock", progress):
                 if not is_ready(folder):
-                    _write(opened, size, folder, progress)
+                    _write(opened, shape, folder, progress)
                 shutil.rmtree(folder / "work", ignore_errors=True)
         return read_index(folder)
     except OSError as error:
@@ -103,13 +106,13 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
     def __init__(
         self,
         examples: Mapping[str, Sequence[Mapping[str, Any]]],
-        size: int,
+        shape: tuple[int, int],
         folder: Path,
         progress: bool,
     ):
         self._examples = examples
         self._progress = progress
-        self._size = size
+        self._shape = shape
         super().__init__(
             data_dir=folder.parent.parent,
             file_format="array_record",
@@ -117,9 +120,8 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
         )
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (self._size, self._size, 3)
         features = {
-            "image": tfds.features.Image(shape=shape, encoding_format="png"),
+            "image": tfds.features.Image(shape=(*self._shape, 3), encoding_format="png"),
             "label": tfds.features.ClassLabel(names=CLASSES),
             "gravityspy_id": tfds.features.Text(),
             "ifo": tfds.features.Text(),
@@ -189,7 +191,7 @@ def _locked(file: Path, progress: bool) -> Iterator[None]:
         yield
 
 
-def _config_name(path: Path, size: int, seed: int) -> str:
+def _config_name(path: Path, shape: tuple[int, int], seed: int) -> str:
     """Returns a name that changes with everything that the written data depend on."""
     layout = find_layout(path)
     split = seed if layout in WITHOUT_SPLIT else "official"
@@ -200,14 +202,15 @@ def _config_name(path: Path, size: int, seed: int) -> str:
             stat = file.stat()
             # The mode, because a picture that could not be read may be opened by its owner.
             digest.update(f" {stat.st_size} {stat.st_mtime_ns} {stat.st_mode}".encode())
+    size = "x".join(map(str, dict.fromkeys(shape)))
     return f"{layout}-{size}-{digest.hexdigest()[:16]}"
 
 
-def _write(source: Source, size: int, folder: Path, progress: bool) -> None:
+def _write(source: Source, shape: tuple[int, int], folder: Path, progress: bool) -> None:
     """Draws the pictures into a work folder, then writes them and their index."""
     listed = _listed(source)
     work = folder / "work"
-    draw_pictures([ref for _, _, ref in listed], size, work, progress)
+    draw_pictures([ref for _, _, ref in listed], shape, work, progress)
     drawn = [
         (split, entry, work / f"{number:06d}.png")
         for number, (split, entry, _) in enumerate(listed)
@@ -225,17 +228,20 @@ def _write(source: Source, size: int, folder: Path, progress: bool) -> None:
         str(split): [_example(entry, picture) for name, entry, picture in kept if name == split]
         for split in SPLITS
     }
-    _write_records(examples, size, folder, progress)
+    _write_records(examples, shape, folder, progress)
 
 
 def _write_records(
-    examples: Mapping[str, Sequence[Mapping[str, Any]]], size: int, folder: Path, progress: bool
+    examples: Mapping[str, Sequence[Mapping[str, Any]]],
+    shape: tuple[int, int],
+    folder: Path,
+    progress: bool,
 ) -> None:
     for rubbish in folder.glob("incomplete.*"):
         shutil.rmtree(rubbish)
     try:
         with quiet():
-            builder = GravitySpy(examples, size, folder, progress)
+            builder = GravitySpy(examples, shape, folder, progress)
             builder.download_and_prepare(download_dir=folder / "work")
     except RuntimeError as error:  # how array_record tells of a failed write
         raise OSError(errno.ENOSPC, str(error).partition(";")[0], str(folder)) from error

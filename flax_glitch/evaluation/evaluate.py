@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from flax_glitch.arrays import Labels, RawViews
+from flax_glitch.arrays import Labels, Mask, RawViews, Units
 from flax_glitch.classes import INDEX
 from flax_glitch.data.batches import evaluation_batches
-from flax_glitch.data.prepared import Entry, Split
+from flax_glitch.data.prepared import Entry, Split, glitch_numbers
 from flax_glitch.evaluation.metrics import intervals, log_softmax, summarise
+
+Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Outputs:
     """Scores before softmax, one row a picture."""
     entries: tuple[Entry, ...]
     """The pictures, in the same order."""
+    fused: Float[np.ndarray, "glitch 22"] | None = None
+    """Scores of each glitch, if the network judges its windows together."""
 
     @cached_property
     def labels(self) -> Int[np.ndarray, " sample"]:
@@ -39,9 +43,7 @@ class Outputs:
     @cached_property
     def glitches(self) -> Int[np.ndarray, " sample"]:
         """The glitch that each picture shows, numbered in order of appearance."""
-        numbers: dict[tuple[str, str], int] = {}
-        names = ((entry.ifo, entry.gravityspy_id) for entry in self.entries)
-        return np.array([numbers.setdefault(name, len(numbers)) for name in names])
+        return glitch_numbers(self.entries)
 
     @cached_property
     def glitch_labels(self) -> Int[np.ndarray, " glitch"]:
@@ -50,38 +52,47 @@ class Outputs:
 
     @cached_property
     def glitch_probabilities(self) -> Float[np.ndarray, "glitch 22"]:
-        """Class probabilities of each glitch: the mean log-probability of its pictures."""
+        """Class probabilities of each glitch: the network's own, or else by the mean
+        log-probability of its pictures.
+        """
+        if self.fused is not None:
+            return np.exp(log_softmax(self.fused))
         total = np.zeros((self.glitches.max() + 1, self.logits.shape[1]))
         np.add.at(total, self.glitches, log_softmax(self.logits))
         return np.exp(log_softmax(total / np.bincount(self.glitches)[:, None]))
 
 
-def evaluate(
-    forward: Callable[[RawViews], jax.Array | np.ndarray],
-    split: Split,
-    batch_size: int,
-    progress: bool = True,
-) -> Outputs:
+def evaluate(forward: Forward, split: Split, batch_size: int, *, merged: bool = False) -> Outputs:
     """Returns a classifier's scores of every picture of a split.
 
     Args:
-        forward: from the views of a batch, (batch, 1, size, size, 3), to logits (batch, 1, 22).
+        forward: from views and mask of a batch to logits (batch, view, 22).
         split: the pictures.
-        batch_size: pictures a batch; the last one is padded to it, so `forward` compiles once.
-        progress: show a progress bar.
+        batch_size: units a batch; the last one is padded to it, so `forward` compiles once.
+        merged: whether `forward` wants the four windows together, and answers with one row of
+            logits; each picture is then tried without the others, and each glitch as a whole.
 
     Raises:
         ValueError: if the split is empty.
     """
     if not len(split):
         raise ValueError("the split holds no pictures; evaluate one that does")
+    logits = score(forward, split, split.apart if merged else split.alone, batch_size)
+    fused = score(forward, split, split.together, batch_size) if merged else None
+    return Outputs(logits, split.entries, fused)
+
+
+def score(
+    forward: Forward, split: Split, units: Units, batch_size: int, *, progress: bool = True
+) -> Float[np.ndarray, "unit 22"]:
+    """Returns the scores of the first view of each unit; see `evaluate`."""
     logits = []
-    with tqdm(total=len(split), desc="evaluate", unit="picture", disable=not progress) as bar:
-        for batch in evaluation_batches(split, batch_size):
-            scores = np.asarray(forward(batch.views), np.float32)[:, 0]
+    with tqdm(total=len(units), desc="evaluate", disable=not progress) as bar:
+        for batch in evaluation_batches(split, units, batch_size):
+            scores = np.asarray(forward(batch.views, batch.mask), np.float32)[:, 0]
             logits.append(scores[np.asarray(batch.weights) > 0])
             bar.update(len(logits[-1]))
-    return Outputs(np.concatenate(logits), split.entries)
+    return np.concatenate(logits)
 
 
 def summary(outputs: Outputs) -> dict[str, Any]:

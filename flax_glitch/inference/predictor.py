@@ -1,7 +1,7 @@
 """The predictor: a checkpoint made ready, pictures in, verdicts out."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 
@@ -11,13 +11,14 @@ import numpy as np
 from flax import nnx
 from scipy.special import softmax
 
-from flax_glitch.arrays import Picture, RawViews
+from flax_glitch.arrays import Mask, Picture, RawViews
 from flax_glitch.checkpoint import load_model, read_card
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize, standardise
+from flax_glitch.data.prepared import slots
 from flax_glitch.data.sources import parse_name
 from flax_glitch.data.triggers import event_name
-from flax_glitch.models.classifier import fuse, inference_mode
+from flax_glitch.models.classifier import fuse, inference_mode, is_merged
 from flax_glitch.strain.picture import Scan
 
 SIZES = (1, 4, 16)
@@ -102,6 +103,7 @@ class Predictor:
         preprocessing: how pictures become its input.
         card: its model card, Markdown.
         split_seed: seed of the split by glitch that it was trained with.
+        merged: whether it judges the windows of a glitch together.
         trained_on: what it was trained on, in a sentence.
         folder: where it was loaded from.
     """
@@ -111,6 +113,7 @@ class Predictor:
         model, description = load_model(self.folder)
         self.name, self.sha256 = description.name, description.sha256
         self.preprocessing = description.preprocessing
+        self.merged = is_merged(description.model.name)
         self.split_seed: int = (
             description.provenance.get("config", {}).get("data", {}).get("split_seed", 0)
         )
@@ -120,8 +123,8 @@ class Predictor:
         preprocessing = self.preprocessing
 
         @jax.jit
-        def forward(state: nnx.State, views: RawViews) -> jax.Array:
-            return jnp.asarray(nnx.merge(graphdef, state)(standardise(views, preprocessing)))
+        def forward(state: nnx.State, views: RawViews, mask: Mask) -> jax.Array:
+            return jnp.asarray(nnx.merge(graphdef, state)(standardise(views, preprocessing), mask))
 
         self._state, self._forward = state, forward
 
@@ -143,8 +146,8 @@ class Predictor:
             PictureError: naming the picture that can't be read.
         """
         given = pictures if isinstance(pictures, list | tuple) else [pictures]
-        if not given:
-            raise PictureError("no picture given: pass one, or the windows of one glitch")
+        if not 1 <= len(given) <= len(DURATIONS):
+            raise PictureError(f"{len(given)} pictures given: pass one to four, of one glitch")
         views = [self._load(picture) for picture in given]
         ids = {(view.ifo, view.gravityspy_id) for view in views if view.gravityspy_id}
         if len(ids) > 1:
@@ -213,9 +216,9 @@ class Predictor:
         """
         return self._load(picture).pixels
 
-    def forward(self, views: RawViews) -> jax.Array:
+    def forward(self, views: RawViews, mask: Mask) -> jax.Array:
         """Returns the logits (batch, view, 22) of pictures at the model's size."""
-        return self._forward(self._state, views)
+        return self._forward(self._state, views, mask)
 
     def _load(self, picture: PictureLike, name: str | None = None) -> _Named:
         """Loads a picture at the model's size: whole ones would fill the memory."""
@@ -224,13 +227,13 @@ class Predictor:
         name = name or (str(picture) if isinstance(picture, Path) else "picture")
         ifo, gravityspy_id, duration = parse_name(Path(name).name) or (None, None, None)
         loaded = picture if isinstance(picture, LoadedPicture) else load_picture(picture, name)
-        pixels = resize(loaded.pixels, self.preprocessing.size)
+        pixels = resize(loaded.pixels, *self.preprocessing.shape)
         return _Named(name, ifo, gravityspy_id, duration, pixels, loaded.geometry)
 
     def _views(self, scan: Scan, id: str | None) -> list[_Named]:
-        name, size = event_name(scan.detector, scan.gps), self.preprocessing.size
+        name, shape = event_name(scan.detector, scan.gps), self.preprocessing.shape
         return [
-            _Named(name, scan.detector, id, duration, resize(pixels, size), "strain")
+            _Named(name, scan.detector, id, duration, resize(pixels, *shape), "strain")
             for duration, pixels in scan.views.items()
         ]
 
@@ -240,27 +243,48 @@ class Predictor:
             yield dataclasses.replace(verdict, inputs=(views[0].name,), gps=scan.gps, q=scan.q)
 
     def _predict(self, glitches: Sequence[Sequence[_Named]]) -> Iterator[Prediction]:
-        logits = iter(self._logits([view.pixels for glitch in glitches for view in glitch]))
+        units = [unit for glitch in glitches for unit in self._units(glitch)]
+        logits = iter(self._logits(units))
         for glitch in glitches:
-            yield _verdict(glitch, np.stack([next(logits) for _ in glitch]))
+            each = np.stack([next(logits) for _ in glitch])
+            whole = next(logits) if self.merged and len(glitch) > 1 else _fused(each)
+            yield _verdict(glitch, softmax(each, axis=-1), softmax(whole))
 
-    def _logits(self, pixels: Sequence[Picture]) -> Iterator[np.ndarray]:
-        for start in range(0, len(pixels), SIZES[-1]):
-            chunk = np.stack(pixels[start : start + SIZES[-1]])
+    def _units(self, glitch: Sequence[_Named]) -> list[dict[int, Picture]]:
+        """Each view by itself and, where they are judged together, all: pictures by place."""
+        if not self.merged:
+            return [{0: view.pixels} for view in glitch]
+        places = slots([view.duration for view in glitch])
+        whole = dict(zip(places, (view.pixels for view in glitch), strict=True))
+        alone = [{place: whole[place]} for place in places]
+        return [*alone, whole] if len(glitch) > 1 else alone
+
+    def _logits(self, units: Sequence[Mapping[int, Picture]]) -> Iterator[np.ndarray]:
+        places = len(DURATIONS) if self.merged else 1
+        for start in range(0, len(units), SIZES[-1]):
+            chunk = units[start : start + SIZES[-1]]
             size = next(size for size in SIZES if size >= len(chunk))
-            padded = np.zeros((size, 1, *chunk.shape[1:]), np.uint8)
-            padded[: len(chunk), 0] = chunk
-            yield from np.asarray(self.forward(padded))[: len(chunk), 0]
+            views = np.zeros((size, places, *self.preprocessing.shape, 3), np.uint8)
+            mask = np.zeros((size, places), bool)
+            for row, unit in enumerate(chunk):
+                for place, pixels in unit.items():
+                    views[row, place], mask[row, place] = pixels, True
+            yield from np.asarray(self.forward(views, mask))[: len(chunk), 0]
 
 
-def _verdict(glitch: Sequence[_Named], logits: np.ndarray) -> Prediction:
-    mask = np.ones((1, len(glitch)), bool)
+def _fused(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(fuse(jnp.asarray(logits)[None], np.ones((1, len(logits)), bool))[0])
+
+
+def _verdict(
+    glitch: Sequence[_Named], per_view: np.ndarray, probabilities: np.ndarray
+) -> Prediction:
     return Prediction(
         inputs=tuple(view.name for view in glitch),
         gravityspy_id=glitch[0].gravityspy_id,
         ifo=glitch[0].ifo,
         durations=tuple(view.duration for view in glitch),
         geometry=tuple(view.geometry for view in glitch),
-        per_view=softmax(logits, axis=-1),
-        probabilities=np.exp(np.asarray(fuse(jnp.asarray(logits)[None], mask)[0])),
+        per_view=per_view,
+        probabilities=probabilities,
     )

@@ -11,7 +11,8 @@ A training step is a pure function of arrays and a key::
         return logits, nnx.state(model, nnx.BatchStat)
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -22,27 +23,32 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import AnyArray, Embeddings, Features, Key, Logits, Mask, Views
-from flax_glitch.classes import CLASSES
-from flax_glitch.config import ModelConfig
-from flax_glitch.models.layers import batch_norm, dense
+from flax_glitch.config import ModelConfig, Preprocessing
+from flax_glitch.models.cnn import STACKS, Convolutions, side_by_side
+from flax_glitch.models.heads import FlatHead, PooledHead
 from flax_glitch.models.resnet import ResNet50
+from flax_glitch.models.vgg import VGG16
+from flax_glitch.models.xception import Xception
 
-MODELS = MappingProxyType({"resnet50": ResNet50})
-"""The architectures by name."""
+PRETRAINED: Mapping[str, type[ResNet50] | type[VGG16] | type[Xception]] = MappingProxyType(
+    {"resnet50": ResNet50, "vgg16": VGG16, "xception": Xception}
+)
+"""The architectures that ImageNet weights exist for, by name; `cnn.STACKS` has the others."""
 
-EPSILON = 1e-3
-"""Added to the variances in the head; Keras' own number for batch normalisation."""
+DEFAULT = Preprocessing()
 
 
 @runtime_checkable
 class Backbone(Protocol):
-    """What an architecture is to the classifier: pictures to feature maps."""
+    """What an architecture with ImageNet weights is to the classifier: pictures to maps."""
 
     name: ClassVar[str]
     features: ClassVar[int]
     fine_tuned: ClassVar[str]
 
-    def __call__(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j c"]:
+    def __call__(
+        self, pictures: Float[Array, "n h w 3"], key: Key | None = None
+    ) -> Float[Array, "n i j c"]:
         """Returns the feature maps of pictures."""
         ...
 
@@ -53,77 +59,104 @@ class Backbone(Protocol):
 
 
 class Classifier(nnx.Module):
-    """Views of glitches to scores over the 22 classes, each view by itself.
-
-    The head is that of the report: global max pooling, then dense layers of 256, 128 and 22 units,
-    each after a batch normalisation. It computes in float32 whatever the backbone computes in.
+    """Views of glitches to scores over the 22 classes.
 
     Args:
         backbone: what makes feature maps of pictures.
-        dropout: share of units dropped in training.
-        momentum: how slowly the head's batch statistics are averaged.
-        rngs: source of the random kernels.
+        head: what makes scores of feature maps.
+        merged: whether the four windows of a glitch are one picture to the backbone; else each view
+            is seen by itself.
     """
 
     def __init__(
-        self, backbone: Backbone, *, dropout: float = 0.5, momentum: float = 0.99, rngs: nnx.Rngs
+        self,
+        backbone: Backbone | Convolutions,
+        head: PooledHead | FlatHead,
+        *,
+        merged: bool = False,
     ) -> None:
-        norm = {"momentum": momentum, "epsilon": EPSILON}
-        self.backbone = backbone
-        self.norm1 = batch_norm(backbone.features, **norm, rngs=rngs)
-        self.dense1 = dense(backbone.features, 256, rngs=rngs)
-        self.norm2 = batch_norm(256, **norm, rngs=rngs)
-        self.dense2 = dense(256, 128, rngs=rngs)
-        self.norm3 = batch_norm(128, **norm, rngs=rngs)
-        self.dense3 = dense(128, len(CLASSES), rngs=rngs)
-        self.dropout = nnx.Dropout(dropout, deterministic=None)
+        self.backbone, self.head, self.merged = backbone, head, merged
 
-    def __call__(self, views: Views, key: Key | None = None) -> Logits:
-        """Returns the scores of each view.
+    def __call__(self, views: Views, mask: Mask, key: Key | None = None) -> Logits:
+        """Returns the scores of each view, or of each glitch as its only view if merged.
 
         Args:
             views: standardised pictures.
+            mask: which of them there are.
             key: random key of the dropout; needed in training mode only.
         """
-        return self.classify(self.embed(self.features(views), key))
+        below, above = (None, None) if key is None else jax.random.split(key)
+        return self.classify(self.embed(self.features(views, mask, below), above))
 
-    def features(self, views: Views) -> Features:
+    def features(self, views: Views, mask: Mask, key: Key | None = None) -> Features:
         """Returns the feature maps of each view."""
+        views = jnp.asarray(views)
+        if self.merged:  # a missing window is as even as one without any signal
+            views = side_by_side(views * jnp.asarray(mask)[..., None, None, None])
         batch, view, *picture = views.shape
-        maps = self.backbone(jnp.asarray(views).reshape(batch * view, *picture))
+        maps = self.backbone(views.reshape(batch * view, *picture), key)
         return maps.reshape(batch, view, *maps.shape[1:])
 
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:
-        """Returns one vector a view.
-
-        Args:
-            features: what `features` returned.
-            key: random key of the dropout; needed in training mode only.
-        """
-        first, second = (None, None) if key is None else jax.random.split(key)
-        x = jnp.max(features, axis=(2, 3)).astype(jnp.float32)
-        x = nnx.relu(self.dense1(self.norm1(x)))
-        x = self.norm2(self.dropout(x, rngs=first))
-        x = nnx.relu(self.dense2(x))
-        return self.norm3(self.dropout(x, rngs=second))
+        """Returns one vector a view."""
+        return self.head.embed(features, key)
 
     def classify(self, embeddings: Embeddings) -> Logits:
         """Returns the scores of each view."""
-        return self.dense3(jnp.asarray(embeddings))
+        return self.head.classify(embeddings)
 
 
-def build(model: ModelConfig, *, dtype: DTypeLike | None = None, rngs: nnx.Rngs) -> Classifier:
+def build(
+    model: ModelConfig,
+    preprocessing: Preprocessing = DEFAULT,
+    *,
+    dtype: DTypeLike | None = None,
+    rngs: nnx.Rngs,
+) -> Classifier:
     """Returns the classifier that the settings describe, with random weights.
 
     Args:
         model: its settings; `weights` is left to `pretrained.load_weights`.
+        preprocessing: what pictures it will see.
         dtype: type to compute in, in place of the settings' precision.
         rngs: source of the random weights.
     """
-    momentum = model.batch_norm_momentum
+    make = _pretrained if model.name in PRETRAINED else _custom
     dtype = compute_dtype(model.precision) if dtype is None else dtype
-    backbone = MODELS[model.name](dtype=dtype, momentum=momentum, rngs=rngs)
-    return Classifier(backbone, dropout=model.dropout, momentum=momentum, rngs=rngs)
+    return make(model, preprocessing, dtype, rngs)
+
+
+def _pretrained(
+    model: ModelConfig, _: Preprocessing, dtype: DTypeLike, rngs: nnx.Rngs
+) -> Classifier:
+    momentum = model.batch_norm_momentum
+    backbone = PRETRAINED[model.name](dtype=dtype, momentum=momentum, rngs=rngs)
+    head = PooledHead(backbone.features, dropout=model.dropout, momentum=momentum, rngs=rngs)
+    return Classifier(backbone, head)
+
+
+def _custom(
+    model: ModelConfig, preprocessing: Preprocessing, dtype: DTypeLike, rngs: nnx.Rngs
+) -> Classifier:
+    stack = STACKS[model.name]
+    channels = 1 if preprocessing.colour == "grayscale" else 3
+    backbone = Convolutions(
+        stack,
+        channels,
+        dropout=model.dropout,
+        dtype=dtype,
+        momentum=model.batch_norm_momentum,
+        rngs=rngs,
+    )
+    sides = ((1 + stack.merged) * side // 2 ** len(stack.blocks) for side in preprocessing.shape)
+    depth = stack.blocks[-1][0] if stack.blocks else channels
+    head = FlatHead(math.prod(sides) * depth, stack.dense, dropout=model.dropout, rngs=rngs)
+    return Classifier(backbone, head, merged=stack.merged)
+
+
+def is_merged(name: str) -> bool:
+    """Returns whether a model looks at all windows of a glitch at once."""
+    return name in STACKS and STACKS[name].merged
 
 
 def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLike:
@@ -152,13 +185,18 @@ def training_mode(model: Classifier, *, train_all: bool) -> Classifier:
         model: the classifier.
         train_all: False freezes the early layers, whose statistics then stay as they are.
     """
-    view = nnx.view(model, use_running_average=True, deterministic=False)
-    return nnx.view(view, only=_trained(model, train_all), use_running_average=False)
+    view = _in_mode(model, use_running_average=True, deterministic=False)
+    return _in_mode(view, only=_trained(model, train_all), use_running_average=False)
 
 
 def inference_mode(model: Classifier) -> Classifier:
     """Returns the same arrays in a model that uses its statistics and drops nothing."""
-    return nnx.view(model, use_running_average=True, deterministic=True)
+    return _in_mode(model, use_running_average=True, deterministic=True)
+
+
+def _in_mode(model: Classifier, **modes: Any) -> Classifier:
+    # Some networks have no batch normalisation to be told; a forgotten mode raises when called.
+    return nnx.view(model, raise_if_not_found=False, **modes)
 
 
 def split(

@@ -16,7 +16,7 @@ SMALL_MAP = 8
 
 
 class Conv(nnx.Module):
-    """Convolution of pictures with a square kernel and a bias, channels last.
+    """Convolution of pictures with a square kernel, channels last.
 
     Args:
         in_features: channels of the input.
@@ -25,6 +25,7 @@ class Conv(nnx.Module):
         stride: steps between neighbouring outputs, in both directions.
         padding: zeros added on each of the four sides. Keras' "same" at stride 2 pads only right
             and below, so that it has to be said.
+        bias: whether a number is added to each channel.
         dtype: type to compute in; kernel and bias are kept in float32.
         rngs: source of the random kernel.
     """
@@ -37,21 +38,58 @@ class Conv(nnx.Module):
         *,
         stride: int = 1,
         padding: int = 0,
+        bias: bool = True,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
         shape = (size, size, in_features, out_features)
         self.kernel = nnx.Param(GLOROT_UNIFORM(rngs.params(), shape, jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32)) if bias else None
         self.stride, self.padding, self.dtype = stride, padding, dtype
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j d"]:
         """Returns the convolved maps, in the type that is computed in."""
-        x, kernel, bias = (
-            array.astype(self.dtype) for array in (x, self.kernel[...], self.bias[...])
-        )
+        x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
         convolve = _pointwise if kernel.shape[:2] == (1, 1) and not self.padding else _spatial
-        return convolve(x, kernel, self.stride, self.padding) + bias[None, None, None]
+        y = convolve(x, kernel, self.stride, self.padding)
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)[None, None, None]
+
+
+class SeparableConv(nnx.Module):
+    """A 3x3 convolution of each channel by itself, then a 1x1 convolution across them; no bias.
+
+    The maps keep their size: a zero is added on each side. Kernels have Keras' shapes.
+
+    Args:
+        in_features: channels of the input.
+        out_features: channels of the output.
+        dtype: type to compute in; kernels are kept in float32.
+        rngs: source of the random kernels.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ) -> None:
+        shapes = (3, 3, in_features, 1), (1, 1, in_features, out_features)
+        depthwise, pointwise = (GLOROT_UNIFORM(rngs.params(), shape) for shape in shapes)
+        self.depthwise_kernel = nnx.Param(depthwise)
+        self.pointwise_kernel = nnx.Param(pointwise)
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w d"]:
+        """Returns the convolved maps, in the type that is computed in."""
+        # On CPUs four to eight times as quick, with its gradient, as XLA's grouped convolution
+        # (`benchmarks/convolution.py`). The float32 taps make sums in float32.
+        taps = self.depthwise_kernel[...].reshape(9, 1, 1, 1, -1)
+        windows = _windows(x.astype(self.dtype), 3, 1)
+        y = sum(tap * window for tap, window in zip(taps, windows, strict=True))
+        kernel = self.pointwise_kernel[...].astype(self.dtype)
+        return _pointwise(y.astype(self.dtype), kernel, 1, 0)
 
 
 def batch_norm(features: int, *, momentum: float, epsilon: float, rngs: nnx.Rngs) -> nnx.BatchNorm:
@@ -94,11 +132,16 @@ def _spatial(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
 
 def _over_patches(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
     size, _, _, features = kernel.shape
+    patches = jnp.concatenate(_windows(x, size, padding), axis=-1)
+    return jnp.dot(patches, kernel.reshape(-1, features))
+
+
+def _windows(x: jax.Array, size: int, padding: int) -> list[jax.Array]:
+    """Returns, for each place in the kernel, the part of the maps that it meets."""
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     height, width = (side - size + 1 for side in x.shape[1:3])
-    patches = [
+    return [
         x[:, row : row + height, column : column + width]
         for row in range(size)
         for column in range(size)
     ]
-    return jnp.dot(jnp.concatenate(patches, axis=-1), kernel.reshape(-1, features))

@@ -1,14 +1,17 @@
 """Keras' official ImageNet weights: downloaded, checked and loaded strictly.
 
 The files are HDF5 in Keras' older layout: the attribute `layer_names` of the file names groups, and
-each group's attribute `weight_names` names arrays. They are read by h5py, as arrays alone.
+each group's attribute `weight_names` names arrays. They are read by h5py, as arrays alone. The
+official file of VGG16 was written by Keras 1, whose arrays have older names.
 """
 
 import hashlib
 import http
 import http.client
+import re
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +34,15 @@ OFFICIAL = MappingProxyType(
         "resnet50": (
             "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
             "4d473c1dd8becc155b73f8504c6f6626",
-        )
+        ),
+        "vgg16": (
+            "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "6d6bbae143d832006294945121d1f1fc",
+        ),
+        "xception": (
+            "xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "b0042744bf5b25fce3cb969f33bebb97",
+        ),
     }
 )
 """Each model's file below the base, and the file's MD5 (source: Keras' own code)."""
@@ -46,6 +57,14 @@ NORM_NAMES = MappingProxyType(
     {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 )
 """Keras' names of a batch normalisation's arrays; other layers' names are the same in Flax."""
+
+KERAS_1 = MappingProxyType(
+    {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}
+)
+"""Today's names of the arrays that Keras 1 named otherwise; its `running_std` is a variance."""
+
+UNNAMED = re.compile(r"(conv2d|convolution2d|batch_?normalization)(_\d+)?")
+"""Layers that nobody named: Keras numbers them, in one file from 0 and in the next from 1 or 7."""
 
 
 class WeightsError(ValueError):
@@ -65,9 +84,11 @@ def load_weights(classifier: Classifier, weights: str, cache: Path = CACHE) -> N
     """
     if weights == "none":
         return
-    official = weights == "imagenet"
-    path = imagenet_file(classifier.backbone.name, cache) if official else Path(weights)
-    load_keras_weights(classifier.backbone, path)
+    backbone = classifier.backbone
+    if not isinstance(backbone, Backbone):
+        raise WeightsError(f"{weights}: this model takes no weights of Keras; give --weights none")
+    path = imagenet_file(backbone.name, cache) if weights == "imagenet" else Path(weights)
+    load_keras_weights(backbone, path)
 
 
 def load_keras_weights(backbone: Backbone, path: Path) -> None:
@@ -151,8 +172,8 @@ def imagenet_file(name: str, cache: Path = CACHE, *, base: str = BASE) -> Path:
 
 def _keras_name(backbone: Backbone, place: tuple[Any, ...]) -> str:
     layer = backbone.layer_name(place[:-1])
-    array = NORM_NAMES[place[-1]] if layer.endswith("_bn") else place[-1]
-    return f"{layer}/{array}"
+    is_norm = layer.endswith("_bn") or layer.startswith("batch_normalization")
+    return f"{layer}/{NORM_NAMES[place[-1]] if is_norm else place[-1]}"
 
 
 def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
@@ -165,10 +186,30 @@ def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
             f"res2a_branch2a); the right file has the MD5 {OFFICIAL['resnet50'][1]}"
         )
     return {
-        f"{layer}/{name.split('/')[-1].removesuffix(':0')}": file[layer][name]
-        for layer in layers
+        f"{renumbered}/{_array_name(layer, name)}": file[layer][name]
+        for layer, renumbered in zip(layers, _renumbered(layers), strict=True)
         for name in _texts(file[layer].attrs["weight_names"])
     }
+
+
+def _renumbered(layers: Sequence[str]) -> list[str]:
+    """Returns the names; layers without one become conv2d, conv2d_1, … in their order."""
+    seen: Counter[str] = Counter()
+    names = []
+    for layer in layers:
+        if UNNAMED.fullmatch(layer):
+            kind = "conv2d" if layer.startswith("conv") else "batch_normalization"
+            layer = f"{kind}_{seen[kind]}" if seen[kind] else kind
+            seen[kind] += 1
+        names.append(layer)
+    return names
+
+
+def _array_name(layer: str, name: str) -> str:
+    """Returns kernel of conv1_conv/kernel:0, and of Keras 1's block1_conv1_W_1:0."""
+    name = name.split("/")[-1].removesuffix(":0").removeprefix(f"{layer}_")
+    name = re.sub(r"_\d+$", "", name)
+    return KERAS_1.get(name, name)
 
 
 def _texts(names: Iterable[bytes | str]) -> list[str]:

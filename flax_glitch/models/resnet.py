@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from flax_glitch.arrays import Key
 from flax_glitch.models.layers import Conv, batch_norm
 
 STAGES = MappingProxyType(
@@ -96,8 +97,10 @@ class ResNet50(nnx.Module):
             setattr(self, name, block)
             features = EXPANSION * width
 
-    def __call__(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j 2048"]:
-        """Returns the feature maps of standardised pictures."""
+    def __call__(
+        self, pictures: Float[Array, "n h w 3"], key: Key | None = None
+    ) -> Float[Array, "n i j 2048"]:
+        """Returns the feature maps of standardised pictures; nothing is random in it."""
         x = self.stem(pictures)
         for name in BLOCKS:
             x = getattr(self, name)(x)

@@ -42,7 +42,7 @@ A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO gl
 | Input | {_input(config)} |
 | Weights at the start | {Path(config.model.weights).name} |
 | Training | RMSprop, learning rate {config.optimiser.learning_rate:g}, batches of \
-{config.data.batch_size}, class weights {config.training.class_weights}, seed \
+{config.data.batch_size}, imbalance: {config.training.imbalance}, seed \
 {config.training.seed}; best epoch {best["epoch"]} |
 | {best["part"].capitalize()} pictures at that epoch | {_figures(best["metrics"])} |
 | Versions | {", ".join(f"{k} {v}" for k, v in provenance["versions"].items())} |
@@ -57,7 +57,8 @@ it has no answer for pictures of anything else.
 
 def _input(config: Config) -> str:
     how = config.preprocessing
-    return f"{how.size} by {how.size} pixels, {how.colour}, {how.normalise}"
+    height, width = how.shape
+    return f"{height} by {width} pixels, {how.colour}, {how.normalise}"
 
 
 def _figures(metrics: Mapping[str, float | None]) -> str:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,12 +16,14 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
+from flax_glitch.arrays import Units
 from flax_glitch.checkpoint import Description, RunStates, flatten, save_model
 from flax_glitch.config import Config, OptimiserConfig
-from flax_glitch.data.batches import batches_an_epoch, training_batches
+from flax_glitch.data.batches import batches_an_epoch, labels_of, training_batches
 from flax_glitch.data.tfds_builder import Prepared, Split
-from flax_glitch.evaluation.evaluate import evaluate
+from flax_glitch.evaluation.evaluate import score
 from flax_glitch.evaluation.metrics import epoch_metrics, log_softmax
+from flax_glitch.models.classifier import is_merged
 from flax_glitch.training.card import model_card
 from flax_glitch.training.log import Record, restart_tensorboard, write_log, write_tensorboard
 from flax_glitch.training.step import (
@@ -30,6 +33,9 @@ from flax_glitch.training.step import (
     TrainStep,
     with_learning_rate,
 )
+
+BALANCED = ("over-sampling", "randomised")
+"""The settings of imbalance that draw as many pictures of each class."""
 
 
 class Interrupted(Exception):  # noqa: N818, like KeyboardInterrupt it is no error
@@ -116,11 +122,15 @@ class Run:
     folder: Path
     prepared: Prepared
     provenance: dict[str, Any]
+    train: Split
+    """The training pictures."""
+    units: Units
+    """Which of them are looked at together."""
     train_step: TrainStep
     forward: Forward
     states: RunStates
     batch_size: int
-    """Pictures a step: never more than there are."""
+    """Units a step: never more than there are."""
 
 
 def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
@@ -200,8 +210,7 @@ def stop_requests() -> Iterator[threading.Event]:
 
 
 def _new_outputs(run: Run) -> EpochOutputs:
-    train = run.prepared.split("train")
-    return EpochOutputs(batches_an_epoch(train, run.batch_size), run.batch_size)
+    return EpochOutputs(batches_an_epoch(run.units, run.batch_size), run.batch_size)
 
 
 def _stalled(config: Config, progress: Progress) -> bool:
@@ -211,11 +220,16 @@ def _stalled(config: Config, progress: Progress) -> bool:
 def _train_epoch(
     run: Run, state: TrainState, progress: Progress, outputs: EpochOutputs, stop: threading.Event
 ) -> TrainState:
-    train = run.prepared.split("train")
-    seed, total = run.config.training.seed, batches_an_epoch(train, run.batch_size)
+    seed, total = run.config.training.seed, batches_an_epoch(run.units, run.batch_size)
     key = jax.random.key(seed)
     batches = training_batches(
-        train, run.batch_size, seed=seed, epoch=progress.epoch, start=progress.batch
+        run.train,
+        run.units,
+        run.batch_size,
+        seed=seed,
+        epoch=progress.epoch,
+        start=progress.batch,
+        balanced=run.config.training.imbalance in BALANCED,
     )
     title = f"Epoch {progress.epoch + 1}/{run.config.training.epochs}"
     saved = time.monotonic()
@@ -223,7 +237,7 @@ def _train_epoch(
         total=total * run.batch_size,
         initial=progress.batch * run.batch_size,
         desc=title,
-        unit="picture",
+        unit="glitch" if is_merged(run.config.model.name) else "picture",
         leave=False,
     ) as bar:
         for batch in batches:
@@ -258,15 +272,12 @@ def _record(
 def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | None] | None:
     if not len(split):
         return None
-    outputs = evaluate(
-        lambda views: run.forward(state, views), split, run.batch_size, progress=False
-    )
-    log_probabilities = log_softmax(outputs.logits)
-    truth = np.take_along_axis(log_probabilities, split.labels[:, None], axis=1)
-    return {
-        "loss": -float(truth.mean()),
-        **epoch_metrics(np.exp(log_probabilities), split.labels),
-    }
+    units = split.together if is_merged(run.config.model.name) else split.alone
+    labels = np.asarray(labels_of(split, units))
+    logits = score(partial(run.forward, state), split, units, run.batch_size, progress=False)
+    log_probabilities = log_softmax(logits)
+    truth = np.take_along_axis(log_probabilities, labels[:, None], axis=1)
+    return {"loss": -float(truth.mean()), **epoch_metrics(np.exp(log_probabilities), labels)}
 
 
 def next_rate(

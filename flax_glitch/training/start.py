@@ -22,14 +22,14 @@ from flax_glitch.checkpoint import (
 )
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import CACHE, Config, check
+from flax_glitch.data.batches import labels_of
 from flax_glitch.data.tfds_builder import Prepared, prepare
-from flax_glitch.models.classifier import build
+from flax_glitch.models.classifier import build, is_merged
 from flax_glitch.models.pretrained import load_weights
 from flax_glitch.training.card import trained_on
 from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import (
     TrainState,
-    class_weights,
     initial_state,
     make_forward,
     make_train_step,
@@ -62,7 +62,10 @@ def train(
     check(config)
     check_folder(folder, config, resume)
     prepared = prepare(
-        config.data.source, config.preprocessing.size, seed=config.data.split_seed, cache=cache
+        config.data.source,
+        *config.preprocessing.shape,
+        seed=config.data.split_seed,
+        cache=cache,
     )
     if not len(prepared.split("train")):
         raise ValueError(f"{config.data.source}: no training pictures in it")
@@ -144,7 +147,7 @@ def first_state(config: Config, cache: Path, started: bool) -> tuple[nnx.GraphDe
     """
     weights = config.model.weights
     train_all = weights == "none"
-    classifier = build(config.model, rngs=nnx.Rngs(config.training.seed))
+    classifier = build(config.model, config.preprocessing, rngs=nnx.Rngs(config.training.seed))
     if started:
         return initial_state(classifier, config, train_all=train_all)
     if (Path(weights) / "model.json").is_file():
@@ -159,18 +162,21 @@ def make_run(
 ) -> Run:
     """Returns the fixed parts of a run."""
     train_split = prepared.split("train")
-    weights = class_weights(train_split.labels, config.training.class_weights)
+    units = train_split.together if is_merged(config.model.name) else train_split.alone
     train_all = config.model.weights == "none"
+    labels = labels_of(train_split, units)
     return Run(
         name=folder.name,
         config=config,
         folder=folder,
         prepared=prepared,
         provenance=provenance(config, prepared),
-        train_step=make_train_step(graphdef, config, weights, train_all=train_all),
+        train=train_split,
+        units=units,
+        train_step=make_train_step(graphdef, config, labels, train_all=train_all),
         forward=make_forward(graphdef, config),
         states=states,
-        batch_size=min(config.data.batch_size, len(train_split)),
+        batch_size=min(config.data.batch_size, len(units)),
     )
 
 

@@ -3,22 +3,28 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jaxtyping import Bool
 from sklearn.utils.class_weight import compute_class_weight
 
-from flax_glitch.arrays import ClassWeights, Key, Labels, Logits, RawViews
+from flax_glitch.arrays import ClassWeights, Key, Labels, Logits, Mask, Pictures, RawViews
 from flax_glitch.classes import CLASSES
-from flax_glitch.config import Config, OptimiserConfig
-from flax_glitch.data.augment import augment
+from flax_glitch.config import Config, Imbalance, OptimiserConfig
+from flax_glitch.data.augment import VARIATIONS, Variation, augment
 from flax_glitch.data.batches import Batch
 from flax_glitch.data.pictures import standardise
-from flax_glitch.models.classifier import Classifier, inference_mode, split, training_mode
+from flax_glitch.models.classifier import (
+    Classifier,
+    inference_mode,
+    is_merged,
+    split,
+    training_mode,
+)
 
 RHO = 0.9
 """RMSprop's decay of squared gradients, as Keras has it (FIELD: rho 0.9)."""
@@ -47,8 +53,9 @@ class StepOutput:
     logits: jax.Array
 
 
+RareClasses = Bool[np.ndarray, "22"]
 TrainStep = Callable[[TrainState, Batch, Key], tuple[TrainState, StepOutput]]
-Forward = Callable[[TrainState, RawViews], jax.Array]
+Forward = Callable[[TrainState, RawViews, Mask], jax.Array]
 
 
 def rmsprop(config: OptimiserConfig) -> optax.GradientTransformation:
@@ -66,18 +73,40 @@ def with_learning_rate(state: TrainState, learning_rate: float) -> TrainState:
     return dataclasses.replace(state, optimiser=optimiser)
 
 
-def class_weights(labels: Labels, kind: Literal["balanced", "none"]) -> ClassWeights:
+def class_weights(labels: Labels, imbalance: Imbalance) -> ClassWeights:
     """Returns the weight of each of the 22 classes in the loss.
 
     Args:
         labels: class numbers of the training pictures.
-        kind: "balanced", n / (classes present * n of the class), as scikit-learn, or "none".
+        imbalance: with "class-weights" n / (classes present * n of the class), as scikit-learn's
+            "balanced"; else one.
     """
     weights = np.ones(len(CLASSES), np.float32)
-    if kind == "balanced":
+    if imbalance == "class-weights":
         present = np.unique(labels)
         weights[present] = compute_class_weight("balanced", classes=present, y=np.asarray(labels))
     return weights
+
+
+def rare_classes(labels: Labels) -> RareClasses:
+    """Returns which of the 22 classes have fewer pictures than the mean class that has any."""
+    counts = np.bincount(labels, minlength=len(CLASSES))
+    return counts < counts[counts > 0].mean()
+
+
+def drop_windows(mask: Mask, key: Key) -> jax.Array:
+    """Returns the mask of windows with some left out, so that a network learns to do without.
+
+    Half of the glitches keep all of theirs; of the others each goes with a chance of one half, but
+    for one that stays.
+    """
+    mask = jnp.asarray(mask)
+    whole_key, each_key, one_key = jax.random.split(key, 3)
+    chance = jnp.where(mask, jax.random.uniform(one_key, mask.shape), -1.0)
+    stays = chance == chance.max(axis=1, keepdims=True)
+    stays |= jax.random.bernoulli(each_key, shape=mask.shape)
+    stays |= jax.random.bernoulli(whole_key, shape=(len(mask), 1))
+    return mask & stays
 
 
 def weighted_loss(logits: Logits, labels: Labels, weights: ClassWeights) -> jax.Array:
@@ -97,29 +126,31 @@ def initial_state(
 
 
 def make_train_step(
-    graphdef: nnx.GraphDef, config: Config, weights: ClassWeights, *, train_all: bool
+    graphdef: nnx.GraphDef, config: Config, labels: Labels, *, train_all: bool
 ) -> TrainStep:
     """Returns the jitted step (state, batch, key) → (state, output); the old state is given up.
 
     The key is that of the run: each step folds its own number into it.
+
+    Args:
+        graphdef: structure of the network.
+        config: settings of the run.
+        labels: class numbers of all training units, which tell what is rare.
+        train_all: False freezes the early layers.
     """
     optimiser = rmsprop(config.optimiser)
+    weights = class_weights(labels, config.training.imbalance)
+    vary = _variation(config, rare_classes(labels))
 
     def loss_of(
         trainable: nnx.State, state: TrainState, batch: Batch, key: Key
     ) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
         model = nnx.merge(graphdef, trainable, state.frozen, state.statistics, copy=True)
-        variation, dropout = jax.random.split(jax.random.fold_in(key, state.step))
-        pictures = augment(
-            batch.views,
-            variation,
-            mirror=config.data.mirror,
-            zoom=config.data.zoom,
-            shift=config.data.shift,
-        )
-        views = standardise(pictures, config.preprocessing)
+        variation, dropout, window = jax.random.split(jax.random.fold_in(key, state.step), 3)
+        views = standardise(vary(batch, variation), config.preprocessing)
+        mask = drop_windows(batch.mask, window) if is_merged(config.model.name) else batch.mask
         model = training_mode(model, train_all=train_all)
-        logits = jnp.asarray(model(views, dropout)[:, 0])
+        logits = jnp.asarray(model(views, mask, dropout)[:, 0])
         loss = weighted_loss(logits, batch.labels, weights)
         return loss, (logits, nnx.state(model, nnx.BatchStat))
 
@@ -137,11 +168,20 @@ def make_train_step(
 
 
 def make_forward(graphdef: nnx.GraphDef, config: Config) -> Forward:
-    """Returns the jitted function (state, views) → logits of each view, in inference mode."""
+    """Returns the jitted function (state, views, mask) → logits, in inference mode."""
 
     @jax.jit
-    def forward(state: TrainState, views: RawViews) -> jax.Array:
+    def forward(state: TrainState, views: RawViews, mask: Mask) -> jax.Array:
         model = nnx.merge(graphdef, state.trainable, state.frozen, state.statistics, copy=True)
-        return jnp.asarray(inference_mode(model)(standardise(views, config.preprocessing)))
+        return jnp.asarray(inference_mode(model)(standardise(views, config.preprocessing), mask))
 
     return forward
+
+
+def _variation(config: Config, rare: RareClasses) -> Callable[[Batch, Key], Pictures]:
+    """Returns how pictures are varied: as settings say, or those of rare classes alone."""
+    chosen = VARIATIONS[config.data.variation]
+    if config.training.imbalance != "randomised":
+        return lambda batch, key: augment(batch.views, key, chosen)
+    for_rare = VARIATIONS["report"] if chosen == Variation() else chosen
+    return lambda batch, key: augment(batch.views, key, for_rare, jnp.asarray(rare)[batch.labels])

@@ -1,0 +1,72 @@
+"""VGG16 as in Keras: five blocks of 3x3 convolutions, each ending with a max pooling.
+
+Simonyan and Zisserman 2014 (arXiv:1409.1556). Layers are named as in `keras.applications.VGG16`.
+"""
+
+from types import MappingProxyType
+from typing import ClassVar
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from flax_glitch.arrays import Key
+from flax_glitch.models.layers import Conv
+
+BLOCKS = MappingProxyType(
+    {"block1": (64, 2), "block2": (128, 2), "block3": (256, 3), "block4": (512, 3)}
+    | {"block5": (512, 3)}
+)
+"""Each block's width and number of convolutions, in the order of the forward pass."""
+
+
+class Block(nnx.Module):
+    """Convolutions that keep the maps' size, then a max pooling that halves it, rounding down."""
+
+    def __init__(
+        self, in_features: int, width: int, convs: int, *, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        self.names = tuple(f"conv{number}" for number in range(1, convs + 1))
+        for name in self.names:
+            setattr(self, name, Conv(in_features, width, 3, padding=1, dtype=dtype, rngs=rngs))
+            in_features = width
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j d"]:
+        """Returns the block's maps, in the type that is computed in."""
+        for name in self.names:
+            x = nnx.relu(getattr(self, name)(x))
+        return nnx.max_pool(x, (2, 2), strides=(2, 2))
+
+
+class VGG16(nnx.Module):
+    """Pictures to feature maps, 32 times smaller and 512 deep."""
+
+    name: ClassVar[str] = "vgg16"
+    features: ClassVar[int] = 512
+    fine_tuned: ClassVar[str] = "block5"
+    """Where the layers that are trained on top of given weights begin their names."""
+
+    def __init__(
+        self, *, dtype: DTypeLike = jnp.float32, momentum: float = 0.99, rngs: nnx.Rngs
+    ) -> None:
+        del momentum  # every architecture is built alike, and this one has no batch normalisation
+        self.dtype = dtype
+        features = 3
+        for name, (width, convs) in BLOCKS.items():
+            setattr(self, name, Block(features, width, convs, dtype=dtype, rngs=rngs))
+            features = width
+
+    def __call__(
+        self, pictures: Float[Array, "n h w 3"], key: Key | None = None
+    ) -> Float[Array, "n i j 512"]:
+        """Returns the feature maps of standardised pictures; nothing is random in it."""
+        x = pictures
+        for name in BLOCKS:
+            x = getattr(self, name)(x)
+        return x
+
+    @staticmethod
+    def layer_name(path: tuple[str, ...]) -> str:
+        """Returns Keras' name of a layer: that of block1/conv2 is block1_conv2."""
+        return "_".join(path)
