@@ -97,3 +97,32 @@ def test_the_key_decides_and_jit_changes_nothing():
 def test_impossible_settings_are_refused(zoom, shift):
     with pytest.raises(ValueError, match=f"zoom {zoom} must be"):
         augment(PICTURES, KEY, Variation(mirror=False, zoom=zoom, shift=shift))
+
+
+def test_gain_changes_contrast_and_brightness_of_a_whole_glitch_alike():
+    result = np.asarray(augment(PICTURES, KEY, Variation(gain=0.2)))
+    for before, after in zip(PICTURES, result, strict=True):
+        slope, offset = np.polyfit(before.ravel().astype(float), after.ravel(), 1)
+        assert 0.8 <= slope <= 1.2
+        assert abs(offset) <= 0.2 * 51
+        np.testing.assert_allclose(after, slope * before + offset, atol=0.02)
+    assert np.std(result.mean((1, 2, 3, 4)) - PICTURES.mean((1, 2, 3, 4))) > 1
+
+
+def test_unsharp_pictures_are_those_of_half_the_size_and_the_others_stay():
+    pictures = PICTURES[:, :, :16, :16]
+    result = np.asarray(augment(pictures, KEY, Variation(blur=0.5)))
+    halved = pictures.reshape(12, 2, 8, 2, 8, 2, 3).astype(np.float32).mean((3, 5))
+    unsharp = halved.repeat(2, axis=2).repeat(2, axis=3)
+    same = np.abs(result - pictures).max((1, 2, 3, 4)) < 0.01
+    blurred = np.abs(result - unsharp).max((1, 2, 3, 4)) < 0.01
+    assert (same != blurred).all()
+    assert same.any() and blurred.any()
+
+
+def test_only_the_chosen_glitches_vary():
+    chosen = np.arange(12) % 3 == 0
+    wild = Variation(mirror=True, zoom=0.3, shift=0.1, gain=0.2, blur=0.5)
+    result = np.asarray(augment(PICTURES, KEY, wild, chosen))
+    changed = np.abs(result - PICTURES).max((1, 2, 3, 4)) > 0.01
+    np.testing.assert_array_equal(changed, chosen)

@@ -10,6 +10,7 @@ from keras_oracle import make_weights, relative_error
 from flax_glitch.config import SYSTEMS, ModelConfig, Preprocessing
 from flax_glitch.models.classifier import build, inference_mode, training_mode
 from flax_glitch.models.cnn import STACKS, side_by_side
+from flax_glitch.models.compact import LAYERS
 
 RANDOM = np.random.default_rng(4)
 SMALL = Preprocessing(size=48, width=64)
@@ -50,7 +51,7 @@ def carry(theirs, ours):
             names = {"scale": "gamma", "bias": "beta", "mean": "moving_mean"}
             module, names = next(norms), names | {"var": "moving_variance"}
         elif values and "kernel" in values:
-            module, names = next(kernels), {"kernel": "kernel", "bias": "bias"}
+            module, names = next(kernels), {name: name for name in values}
         else:
             continue
         for ours_name, theirs_name in names.items():
@@ -143,3 +144,25 @@ def test_every_parameter_gets_a_finite_gradient_and_dropout_is_a_function_of_the
         assert np.isfinite(gradient[...]).all() and np.abs(gradient[...]).max() > 0, place
     losses = [float(loss_of(parameters, jax.random.key(seed))) for seed in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_compact_network_is_what_keras_makes_of_its_layers():
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    x = inputs = keras.Input((48, 64, 1))
+    for features, size, stride in LAYERS:
+        x = layers.ZeroPadding2D(size // 2)(x)
+        x = layers.Conv2D(features, size, stride, use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+    pools = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
+    theirs = keras.Model(inputs, layers.Dense(22)(layers.Concatenate()(pools)))
+    make_weights(theirs)
+    ours = without_arrays("compact", Preprocessing(48, 64, "grayscale"))
+    ours.head.hidden = nnx.List([])
+    carry(theirs, ours)
+    views = RANDOM.normal(size=(3, 2, 48, 64, 3)).astype(np.float32)
+    ours = inference_mode(ours)
+    found = jax.jit(lambda views: ours(views, np.ones((3, 2), bool)))(views)
+    with jax.numpy_rank_promotion("allow"):
+        expected = theirs(views.reshape(6, 48, 64, 3)[..., :1])
+    assert relative_error(found.reshape(6, 22), expected) < 1e-4

@@ -1,12 +1,15 @@
 """The shared layers compute what Keras' layers compute."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from keras_oracle import relative_error
+from keras_oracle import arrays, relative_error
 
-from flax_glitch.models.layers import Conv, batch_norm, dense
+from flax_glitch.models.layers import Conv, SeparableConv, batch_norm, dense
 
 RANDOM = np.random.default_rng(3)
 
@@ -32,26 +35,48 @@ def test_a_convolution_equals_keras_zero_padding_and_convolution(
     assert relative_error(conv(jnp.asarray(x)), theirs(padded)) < 1e-5
 
 
-@pytest.mark.parametrize("size, padding", [(1, 0), (3, 1)])
-def test_a_convolution_computes_in_bfloat16_near_float32_and_keeps_float32_weights(size, padding):
+def test_a_separable_convolution_and_its_gradients_equal_those_of_keras():
+    keras = pytest.importorskip("keras")
+    x = jnp.asarray(RANDOM.normal(size=(2, 5, 8, 3)), jnp.float32)
+    graph, state = nnx.split(made_separable())
+    theirs = keras.layers.SeparableConv2D(5, 3, padding="same", use_bias=False)
+    theirs.build(x.shape)
+    theirs.set_weights([np.asarray(kernel) for kernel in jax.tree.leaves(state)])
+    weights = arrays(theirs.variables)
+    found, gradients = jax.vjp(lambda state, x: nnx.merge(graph, state)(x), state, x)
+    expected, truth = jax.vjp(lambda given, x: theirs.stateless_call(given, [], x)[0], weights, x)
+    assert relative_error(found, expected) < 1e-5
+    pairs = zip(*(jax.tree.leaves(back(expected)) for back in (gradients, truth)), strict=True)
+    assert max(relative_error(*pair) for pair in pairs) < 1e-5
+
+
+def made_separable(dtype=jnp.float32):
+    return SeparableConv(3, 5, dtype=dtype, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+    "made", [partial(made_conv, 1, 1, 0), partial(made_conv, 3, 1, 1), made_separable]
+)
+def test_a_convolution_computes_in_bfloat16_near_float32_and_keeps_float32_weights(made):
     x = jnp.asarray(RANDOM.normal(size=(2, 8, 8, 3)), jnp.float32)
-    half = made_conv(size, 1, padding, jnp.bfloat16)
-    full = made_conv(size, 1, padding)
+    half, full = made(jnp.bfloat16), made(jnp.float32)
     nnx.update(full, nnx.state(half))
     assert half(x).dtype == jnp.bfloat16
-    assert half.kernel.dtype == half.bias.dtype == jnp.float32
+    assert {kernel.dtype for kernel in jax.tree.leaves(nnx.state(half))} == {jnp.dtype("float32")}
     assert relative_error(half(x).astype(jnp.float32), full(x)) < 0.02
 
 
 def test_new_kernels_are_glorot_uniform_and_new_biases_zero():
     conv = Conv(64, 128, 3, rngs=nnx.Rngs(0))
     layer = dense(2048, 256, rngs=nnx.Rngs(0))
-    for module, fans in ((conv, 9 * (64 + 128)), (layer, 2048 + 256)):
-        limit = np.sqrt(6 / fans)
-        kernel = np.asarray(module.kernel[...])
+    depthwise = SeparableConv(2048, 1, rngs=nnx.Rngs(0)).depthwise_kernel
+    fans = ((conv.kernel, 9 * (64 + 128)), (layer.kernel, 2048 + 256), (depthwise, 9 * (2048 + 1)))
+    for kernel, fan in fans:
+        limit = np.sqrt(6 / fan)
+        kernel = np.asarray(kernel[...])
         assert np.abs(kernel).max() == pytest.approx(limit, rel=1e-3)
         assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=1e-2)
-        assert not np.asarray(module.bias[...]).any()
+    assert not any(np.asarray(module.bias[...]).any() for module in (conv, layer))
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -1,52 +1,71 @@
-"""Keras' official weight files: read as Keras reads them, strictly, and downloaded with care."""
+"""Keras' official weight files: read as Keras reads them, and strictly."""
 
-import hashlib
-import http.server
-import threading
-from types import MappingProxyType
+import functools
+import re
 
 import h5py
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from keras_oracle import flax_place, keras_resnet
+from keras_oracle import arrays, flax_place, keras_backbone, relative_error
 
-from flax_glitch.config import ModelConfig
+from flax_glitch.config import ModelConfig, Preprocessing
+from flax_glitch.data.pictures import load_picture, resize, standardise
 from flax_glitch.models import pretrained
-from flax_glitch.models.classifier import build
-from flax_glitch.models.pretrained import (
-    WeightsError,
-    imagenet_file,
-    load_keras_weights,
-    load_weights,
-    read_keras_weights,
-)
-from flax_glitch.models.resnet import ResNet50
+from flax_glitch.models.classifier import PRETRAINED, build
+from flax_glitch.models.pretrained import WeightsError, load_keras_weights, load_weights
 
-VGG16 = "weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-CONTENT = bytes(range(256)) * 12_000
+SHARED = "weights/{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+KERAS_1 = {
+    "kernel": "W",
+    "bias": "b",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_std",
+}
+
+
+@functools.cache
+def network(name):
+    pytest.importorskip("keras")
+    return keras_backbone(name)
 
 
 @pytest.fixture(scope="module")
 def theirs():
-    pytest.importorskip("keras")
-    return keras_resnet()
+    return network("resnet50")
 
 
 @pytest.fixture(scope="module")
 def keras_file(theirs, tmp_path_factory):
     """A file in the official layout with the made weights of Keras' ResNet50."""
-    path = tmp_path_factory.mktemp("weights") / "resnet50.h5"
+    return write(theirs, tmp_path_factory.mktemp("weights") / "resnet50.h5")
+
+
+def write(model, path, *, older=False):
     with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = np.array([layer.name.encode() for layer in theirs.layers])
-        for layer in theirs.layers:
-            group = file.create_group(layer.name)
-            names = [f"{variable.path}:0".encode() for variable in layer.weights]
+        layers = {older_layer(layer.name) if older else layer.name: layer for layer in model.layers}
+        file.attrs["layer_names"] = np.array([*layers], "S")
+        for name, layer in layers.items():
+            group = file.create_group(name)
+            kinds = [variable.path.split("/")[1] for variable in layer.weights]
+            names = [
+                f"{name}_{KERAS_1.get(kind, kind)}_1:0" if older else f"{name}/{kind}:0"
+                for kind in kinds
+            ]
             group.attrs["weight_names"] = np.array(names, "S")
-            for variable in layer.weights:
-                group[f"{variable.path}:0"] = np.asarray(variable)
+            for array, variable in zip(names, layer.weights, strict=True):
+                group[array] = np.asarray(variable)
     return path
+
+
+def older_layer(name):
+    """Keras 1's name of a layer; its number goes on from those of other networks."""
+    if numbered := re.fullmatch(r"(conv|batch)(?:2d|_normalization)(?:_(\d))?", name):
+        kind = {"conv": "convolution2d", "batch": "batchnormalization"}[numbered[1]]
+        return f"{kind}_{int(numbered[2] or 0) + 7}"
+    return name
 
 
 @pytest.fixture
@@ -62,8 +81,8 @@ def classifier():
     return nnx.eval_shape(lambda: build(ModelConfig(), rngs=nnx.Rngs(0)))
 
 
-def without_arrays():
-    return nnx.eval_shape(lambda: ResNet50(rngs=nnx.Rngs(0)))
+def without_arrays(name="resnet50"):
+    return nnx.eval_shape(lambda: PRETRAINED[name](rngs=nnx.Rngs(0)))
 
 
 def spoil(path, layer, name, array):
@@ -80,38 +99,60 @@ def remove(path, layer):
         file.attrs["layer_names"] = names[names != layer.encode()]
 
 
-def test_the_weights_of_a_keras_file_arrive_in_their_places(keras_file, theirs):
-    ours = without_arrays()
-    load_keras_weights(ours, keras_file)
+@pytest.mark.parametrize(
+    "name, older", [("resnet50", False), ("xception", False), ("vgg16", True), ("xception", True)]
+)
+def test_the_weights_of_a_file_arrive_where_keras_itself_puts_them(name, older, tmp_path):
+    theirs, ours = network(name), without_arrays(name)
+    path = write(theirs, tmp_path / "weights.h5", older=older)
+    for variable in theirs.variables:
+        variable.assign(np.zeros(variable.shape, np.float32))
+    theirs.load_weights(path)
+    load_keras_weights(ours, path)
     found = dict(nnx.to_flat_state(nnx.state(ours)))
-    assert len(found) == len(theirs.variables) == 318
+    assert len(found) == len(theirs.variables)
     for variable in theirs.variables:
         array = found[flax_place(variable.path)][...]
         assert array.dtype == jnp.float32
+        assert np.asarray(variable).any()
         np.testing.assert_array_equal(array, np.asarray(variable), err_msg=variable.path)
 
 
-def test_keras_itself_reads_the_file_of_these_tests_and_gets_the_same(keras_file, theirs):
-    before = [np.asarray(variable) for variable in theirs.variables]
-    for variable in theirs.variables:
-        variable.assign(jnp.zeros(variable.shape))
-    theirs.load_weights(keras_file)
-    for variable, array in zip(theirs.variables, before, strict=True):
-        np.testing.assert_array_equal(np.asarray(variable), array)
-
-
-def test_a_real_official_file_is_read_as_keras_reads_it(shared_data):
+@pytest.mark.parametrize("name, mode", [("vgg16", "caffe"), ("xception", "tf")])
+def test_real_weights_give_the_features_of_a_real_picture_that_keras_gives(shared_data, name, mode):
     keras = pytest.importorskip("keras")
-    model = keras.applications.VGG16(include_top=False, weights=str(shared_data / VGG16))
-    shapes = {variable.path: tuple(variable.shape) for variable in model.variables}
-    arrays = read_keras_weights(shared_data / VGG16, shapes)
-    for variable in model.variables:
-        np.testing.assert_array_equal(arrays[variable.path], np.asarray(variable))
+    theirs, ours = network(name), without_arrays(name)
+    path = shared_data / SHARED.format(name)
+    theirs.load_weights(path)
+    load_keras_weights(ours, path)
+    picture = load_picture(next(shared_data.glob("gravityspy/Whistle/*.png")))
+    pixels = resize(picture.pixels, 96)[None]
+    graph, state = nnx.split(nnx.view(ours, use_running_average=True, raise_if_not_found=False))
+    found = jax.jit(lambda state, x: nnx.merge(graph, state)(x))(
+        state, standardise(pixels, Preprocessing(96, normalise=mode))
+    )
+    prepared = getattr(keras.applications, name).preprocess_input(pixels.astype(np.float32))
+    weights = arrays(theirs.trainable_variables), arrays(theirs.non_trainable_variables)
+    expected = jax.jit(lambda *given: theirs.stateless_call(*given)[0])(*weights, prepared)
+    assert relative_error(found, expected) < 1e-4
+
+
+def test_without_one_of_its_unnamed_layers_a_file_is_refused_as_no_longer_fitting(tmp_path):
+    path = write(network("xception"), tmp_path / "xception.h5")
+    remove(path, "conv2d_1")
+    with pytest.raises(WeightsError) as caught:
+        load_keras_weights(without_arrays("xception"), path)
+    missing, _, misshapen = str(caught.value).partition("misshapen: ")
+    assert missing.endswith("missing: conv2d_3/kernel; ")
+    assert misshapen == (
+        "conv2d_1/kernel (1, 1, 256, 728) instead of (1, 1, 128, 256), "
+        "conv2d_2/kernel (1, 1, 728, 1024) instead of (1, 1, 256, 728)"
+    )
 
 
 def test_a_real_file_of_another_network_is_refused_with_all_faults_in_one_line(shared_data):
     with pytest.raises(WeightsError) as caught:
-        load_keras_weights(without_arrays(), shared_data / VGG16)
+        load_keras_weights(without_arrays(), shared_data / SHARED.format("vgg16"))
     message = str(caught.value)
     assert "missing: conv1_bn/beta" in message
     assert "… and 306 more" in message
@@ -203,129 +244,7 @@ def test_the_settings_choose_the_weights(classifier, keras_file, tmp_path, monke
     np.testing.assert_array_equal(classifier.backbone.conv1_conv.kernel[...], loaded)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT, from where it is asked to, and as badly as the server's `fault` says."""
-
-    def do_GET(self):
-        self.server.asked.append(self.headers["Range"])
-        start = int((self.headers["Range"] or "bytes=0-")[6:-1])
-        start = 0 if self.server.fault == "no ranges" else start
-        if start >= len(CONTENT):
-            return self.send_error(416)
-        body = CONTENT[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.server.fault == "truncated":
-            body = body[:1_500_000]
-        self.wfile.write(b"\0" * len(body) if self.server.fault == "wrong" else body)
-        return None
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A local server of the official file; its own `base`, `cache` and `fault`."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("no_proxy", "*")
-    md5 = hashlib.md5(CONTENT).hexdigest()
-    official = MappingProxyType({"resnet50": ("resnet/weights_notop.h5", md5)})
-    monkeypatch.setattr(pretrained, "OFFICIAL", official)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.fault = [], None
-        server.base = f"http://127.0.0.1:{server.server_port}/"
-        server.cache = tmp_path / "cache"
-        server.part = server.cache / "weights" / "weights_notop.part"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-def fetch(server):
-    return imagenet_file("resnet50", server.cache, base=server.base)
-
-
-def test_a_file_is_downloaded_once_with_a_progress_bar(server, capsys):
-    path = fetch(server)
-    assert path.read_bytes() == CONTENT
-    assert path == server.cache / "weights" / "weights_notop.h5"
-    assert "3.07M/3.07M" in capsys.readouterr().err
-    assert fetch(server) == path
-    assert server.asked == [None]
-    assert not server.part.exists()
-
-
-def test_a_broken_download_goes_on_where_it_stopped(server):
-    server.fault = "truncated"
-    with pytest.raises(WeightsError, match="broke off after 1,500,000 of 3,072,000 bytes"):
-        fetch(server)
-    server.fault = None
-    assert fetch(server).read_bytes() == CONTENT
-    assert server.asked == [None, "bytes=1500000-"]
-
-
-def test_a_server_that_knows_no_ranges_sends_everything_again(server):
-    server.part.parent.mkdir(parents=True)
-    server.part.write_bytes(CONTENT[:1000])
-    server.fault = "no ranges"
-    assert fetch(server).read_bytes() == CONTENT
-
-
-def test_a_whole_download_that_was_not_yet_renamed_is_used(server):
-    server.part.parent.mkdir(parents=True)
-    server.part.write_bytes(CONTENT)
-    assert fetch(server).read_bytes() == CONTENT
-
-
-def test_a_file_of_another_md5_is_refused_and_not_kept(server):
-    server.fault = "wrong"
-    with pytest.raises(WeightsError, match=r"MD5 is \w{32} and should be \w{32}"):
-        fetch(server)
-    assert not list(server.cache.rglob("*.*"))
-    server.fault = None
-    assert fetch(server).read_bytes() == CONTENT
-
-
-def test_without_a_network_one_line_says_what_to_do(server):
-    server.shutdown()
-    server.server_close()
-    with pytest.raises(WeightsError) as caught:
-        fetch(server)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert "refused" in message
-    assert f"{server.base}resnet/weights_notop.h5" in message
-    assert "--weights FILE" in message
-    assert "--weights none" in message
-
-
-def test_the_copy_that_keras_has_is_used_if_it_is_the_right_one(server, tmp_path):
-    copy = tmp_path / "home" / ".keras" / "models" / "weights_notop.h5"
-    copy.parent.mkdir(parents=True)
-    copy.write_bytes(CONTENT)
-    assert fetch(server) == copy
-    assert server.asked == []
-    copy.write_bytes(CONTENT[:-1])
-    assert fetch(server) != copy
-
-
-def test_a_spoilt_file_in_the_cache_is_downloaded_again(server):
-    fetch(server).write_bytes(b"spoilt")
-    assert fetch(server).read_bytes() == CONTENT
-
-
-def test_a_cache_that_can_not_be_written_is_an_error_in_one_line(server):
-    server.cache.write_text("a file where the folder should be")
-    with pytest.raises(WeightsError, match="the download failed"):
-        fetch(server)
-
-
-def test_the_addresses_are_those_of_keras_own_source():
-    pytest.importorskip("keras")
-    from keras.src.applications import resnet
-
-    address, md5 = pretrained.OFFICIAL["resnet50"]
-    assert resnet.BASE_WEIGHTS_PATH in pretrained.BASE + address
-    assert resnet.WEIGHTS_HASHES["resnet50"][1] == md5
+def test_a_network_without_weights_of_keras_refuses_them(tmp_path):
+    custom = nnx.eval_shape(lambda: build(ModelConfig("cnn-a", "none"), rngs=nnx.Rngs(0)))
+    with pytest.raises(WeightsError, match=r"model.h5: this model takes no weights of Keras"):
+        load_weights(custom, "model.h5", tmp_path)

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from flax_glitch.arrays import AnyArray, Key, Pictures, RawViews
@@ -24,19 +25,30 @@ class Variation:
         mirror: Whether to mirror half of the glitches in time.
         zoom: The stretch is drawn from 1 - zoom to 1 + zoom; at least 0, below 1.
         shift: The shift is drawn from -shift to shift, as a fraction of the picture; 0 to 1.
+        gain: Contrast is multiplied by 1 - gain to 1 + gain, and up to a fifth of it is added.
+        blur: Share of glitches whose pictures are made unsharp, as if scaled down and up by two.
     """
 
     mirror: bool = False
     zoom: float = 0.0
     shift: float = 0.0
+    gain: float = 0.0
+    blur: float = 0.0
 
     def __post_init__(self) -> None:
         if not (0 <= self.zoom < 1 and 0 <= self.shift <= 1):
             raise ValueError(f"zoom {self.zoom} must be 0 to below 1 and shift {self.shift} 0 to 1")
 
 
-VARIATIONS = MappingProxyType({"none": Variation(), "report": Variation(mirror=True, zoom=0.1)})
-"""The variations that settings name; report: the mirror and zoom that the report considered."""
+VARIATIONS = MappingProxyType(
+    {
+        "none": Variation(),
+        "report": Variation(mirror=True, zoom=0.1),
+        "drift": Variation(zoom=0.04, shift=0.03, gain=0.2, blur=0.25),
+    }
+)
+"""The variations that settings name. report: the mirror and zoom that the report considered; drift:
+what differs between plots of one glitch in papers, editions and notebooks."""
 
 
 def augment(
@@ -58,19 +70,21 @@ def augment(
         return values
     glitches, height, width = values.shape[0], *values.shape[2:4]
     chosen = jnp.ones(glitches, bool) if chosen is None else jnp.asarray(chosen)
-    row_key, column_key, mirror_key = jax.random.split(key, 3)
+    row_key, column_key, mirror_key, gain_key, blur_key = jax.random.split(key, 5)
     rows = _coordinates(row_key, height, variation, chosen)
     columns = _coordinates(column_key, width, variation, chosen)
     if variation.mirror:
         mirrored = jax.random.bernoulli(mirror_key, shape=(glitches,)) & chosen
         columns = jnp.where(mirrored[:, None], width - 1 - columns, columns)
-    return jnp.einsum(
+    blurred = jax.random.bernoulli(blur_key, variation.blur, (glitches,)) & chosen
+    moved = jnp.einsum(
         "bij,bvjkc,blk->bvilc",
-        _interpolation(rows),
+        _unsharp(_interpolation(rows), blurred),
         values,
-        _interpolation(columns),
+        _unsharp(_interpolation(columns), blurred),
         precision="highest",
     )
+    return _gained(moved, gain_key, variation.gain, chosen) if variation.gain else moved
 
 
 def _coordinates(key: Key, size: int, variation: Variation, chosen: jax.Array) -> Coordinates:
@@ -90,3 +104,21 @@ def _interpolation(coordinates: Coordinates) -> Float[Array, "batch size size"]:
     """Linear interpolation as a matrix: it gives the same on every device, with no gather."""
     distance = coordinates[..., None] - jnp.arange(coordinates.shape[1])[None, None]
     return jnp.maximum(0.0, 1.0 - jnp.abs(distance))
+
+
+def _unsharp(
+    interpolation: Float[Array, "batch size size"], blurred: Bool[Array, " batch"]
+) -> Float[Array, "batch size size"]:
+    """Where blurred, each row or column becomes the mean of its pair."""
+    size = interpolation.shape[1]
+    first = np.arange(size) // 2 * 2
+    second = np.minimum(first + 1, size - 1)
+    paired = (interpolation[:, first] + interpolation[:, second]) / 2
+    return jnp.where(blurred[:, None, None], paired, interpolation)
+
+
+def _gained(values: Pictures, key: Key, gain: float, chosen: jax.Array) -> Pictures:
+    """Returns pictures of more or less contrast and brightness."""
+    drawn = jax.random.uniform(key, (2, len(chosen)), minval=-gain, maxval=gain)
+    contrast, offset = jnp.where(chosen[None], drawn, 0.0)[..., None, None, None, None]
+    return values * (1 + contrast) + 51.0 * offset

@@ -25,7 +25,8 @@ from jaxtyping import Array, Float
 from flax_glitch.arrays import AnyArray, Embeddings, Features, Key, Logits, Mask, Views
 from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.models.cnn import STACKS, Convolutions, side_by_side
-from flax_glitch.models.heads import FlatHead, PooledHead
+from flax_glitch.models.compact import Compact
+from flax_glitch.models.heads import FlatHead, PooledHead, SummaryHead
 from flax_glitch.models.resnet import ResNet50
 from flax_glitch.models.vgg import VGG16
 from flax_glitch.models.xception import Xception
@@ -70,8 +71,8 @@ class Classifier(nnx.Module):
 
     def __init__(
         self,
-        backbone: Backbone | Convolutions,
-        head: PooledHead | FlatHead,
+        backbone: Backbone | Convolutions | Compact,
+        head: PooledHead | FlatHead | SummaryHead,
         *,
         merged: bool = False,
     ) -> None:
@@ -121,7 +122,8 @@ def build(
         dtype: type to compute in, in place of the settings' precision.
         rngs: source of the random weights.
     """
-    make = _pretrained if model.name in PRETRAINED else _custom
+    kinds = {"compact": _compact} | dict.fromkeys(PRETRAINED, _pretrained)
+    make = kinds.get(model.name, _custom)
     dtype = compute_dtype(model.precision) if dtype is None else dtype
     return make(model, preprocessing, dtype, rngs)
 
@@ -135,11 +137,19 @@ def _pretrained(
     return Classifier(backbone, head)
 
 
+def _compact(
+    model: ModelConfig, preprocessing: Preprocessing, dtype: DTypeLike, rngs: nnx.Rngs
+) -> Classifier:
+    backbone = Compact(
+        _channels(preprocessing), dtype=dtype, momentum=model.batch_norm_momentum, rngs=rngs
+    )
+    return Classifier(backbone, SummaryHead(backbone.features, dropout=model.dropout, rngs=rngs))
+
+
 def _custom(
     model: ModelConfig, preprocessing: Preprocessing, dtype: DTypeLike, rngs: nnx.Rngs
 ) -> Classifier:
-    stack = STACKS[model.name]
-    channels = 1 if preprocessing.colour == "grayscale" else 3
+    stack, channels = STACKS[model.name], _channels(preprocessing)
     backbone = Convolutions(
         stack,
         channels,
@@ -152,6 +162,10 @@ def _custom(
     depth = stack.blocks[-1][0] if stack.blocks else channels
     head = FlatHead(math.prod(sides) * depth, stack.dense, dropout=model.dropout, rngs=rngs)
     return Classifier(backbone, head, merged=stack.merged)
+
+
+def _channels(preprocessing: Preprocessing) -> int:
+    return 1 if preprocessing.colour == "grayscale" else 3
 
 
 def is_merged(name: str) -> bool:

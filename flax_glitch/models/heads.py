@@ -1,4 +1,4 @@
-"""What makes class scores of feature maps: the report's two kinds of heads.
+"""What makes class scores of feature maps: three kinds of heads.
 
 A head computes in float32 whatever the backbone computes in. Its two parts are kept apart because
 the first one's result, the embedding, is of use by itself.
@@ -55,6 +55,30 @@ class PooledHead(nnx.Module):
     def classify(self, embeddings: Embeddings) -> Logits:
         """Returns the scores of each view."""
         return self.dense3(jnp.asarray(embeddings))
+
+
+class SummaryHead(nnx.Module):
+    """The mean and the greatest of each feature over the picture, then one dense layer.
+
+    Args:
+        features: depth of the feature maps.
+        dropout: share of the summary dropped in training.
+        rngs: source of the random kernel.
+    """
+
+    def __init__(self, features: int, *, dropout: float, rngs: nnx.Rngs) -> None:
+        self.output = dense(2 * features, len(CLASSES), rngs=rngs)
+        self.dropout = nnx.Dropout(dropout, deterministic=None)
+
+    def embed(self, features: Features, key: Key | None = None) -> Embeddings:
+        """Returns one vector a view; the key is that of the dropout, for training mode."""
+        x = jnp.asarray(features, jnp.float32)
+        x = jnp.concatenate([x.mean((2, 3)), x.max((2, 3))], axis=-1)
+        return self.dropout(x, rngs=key)
+
+    def classify(self, embeddings: Embeddings) -> Logits:
+        """Returns the scores of each view."""
+        return self.output(jnp.asarray(embeddings))
 
 
 class FlatHead(nnx.Module):

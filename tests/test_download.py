@@ -1,0 +1,142 @@
+"""Keras' official weight files: downloaded with care."""
+
+import hashlib
+import http.server
+import inspect
+import threading
+from types import MappingProxyType
+
+import pytest
+
+from flax_glitch.models import pretrained
+from flax_glitch.models.pretrained import WeightsError, imagenet_file
+
+CONTENT = bytes(range(256)) * 12_000
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT, from where it is asked to, and as badly as the server's `fault` says."""
+
+    def do_GET(self):
+        self.server.asked.append(self.headers["Range"])
+        start = int((self.headers["Range"] or "bytes=0-")[6:-1])
+        start = 0 if self.server.fault == "no ranges" else start
+        if start >= len(CONTENT):
+            return self.send_error(416)
+        body = CONTENT[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.server.fault == "truncated":
+            body = body[:1_500_000]
+        self.wfile.write(b"\0" * len(body) if self.server.fault == "wrong" else body)
+        return None
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A local server of the official file; its own `base`, `cache` and `fault`."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "*")
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    official = MappingProxyType({"resnet50": ("resnet/weights_notop.h5", md5)})
+    monkeypatch.setattr(pretrained, "OFFICIAL", official)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.fault = [], None
+        server.base = f"http://127.0.0.1:{server.server_port}/"
+        server.cache = tmp_path / "cache"
+        server.part = server.cache / "weights" / "weights_notop.part"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def fetch(server):
+    return imagenet_file("resnet50", server.cache, base=server.base)
+
+
+def test_a_file_is_downloaded_once_with_a_progress_bar(server, capsys):
+    path = fetch(server)
+    assert path.read_bytes() == CONTENT
+    assert path == server.cache / "weights" / "weights_notop.h5"
+    assert "3.07M/3.07M" in capsys.readouterr().err
+    assert fetch(server) == path
+    assert server.asked == [None]
+    assert not server.part.exists()
+
+
+def test_a_broken_download_goes_on_where_it_stopped(server):
+    server.fault = "truncated"
+    with pytest.raises(WeightsError, match="broke off after 1,500,000 of 3,072,000 bytes"):
+        fetch(server)
+    server.fault = None
+    assert fetch(server).read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=1500000-"]
+
+
+def test_a_server_that_knows_no_ranges_sends_everything_again(server):
+    server.part.parent.mkdir(parents=True)
+    server.part.write_bytes(CONTENT[:1000])
+    server.fault = "no ranges"
+    assert fetch(server).read_bytes() == CONTENT
+
+
+def test_a_whole_download_that_was_not_yet_renamed_is_used(server):
+    server.part.parent.mkdir(parents=True)
+    server.part.write_bytes(CONTENT)
+    assert fetch(server).read_bytes() == CONTENT
+
+
+def test_a_file_of_another_md5_is_refused_and_not_kept(server):
+    server.fault = "wrong"
+    with pytest.raises(WeightsError, match=r"MD5 is \w{32} and should be \w{32}"):
+        fetch(server)
+    assert not list(server.cache.rglob("*.*"))
+    server.fault = None
+    assert fetch(server).read_bytes() == CONTENT
+
+
+def test_without_a_network_one_line_says_what_to_do(server):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(WeightsError) as caught:
+        fetch(server)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "refused" in message
+    assert f"{server.base}resnet/weights_notop.h5" in message
+    assert "--weights FILE" in message
+    assert "--weights none" in message
+
+
+def test_the_copy_that_keras_has_is_used_if_it_is_the_right_one(server, tmp_path):
+    copy = tmp_path / "home" / ".keras" / "models" / "weights_notop.h5"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(CONTENT)
+    assert fetch(server) == copy
+    assert server.asked == []
+    copy.write_bytes(CONTENT[:-1])
+    assert fetch(server) != copy
+
+
+def test_a_spoilt_file_in_the_cache_is_downloaded_again(server):
+    fetch(server).write_bytes(b"spoilt")
+    assert fetch(server).read_bytes() == CONTENT
+
+
+def test_a_cache_that_can_not_be_written_is_an_error_in_one_line(server):
+    server.cache.write_text("a file where the folder should be")
+    with pytest.raises(WeightsError, match="the download failed"):
+        fetch(server)
+
+
+@pytest.mark.parametrize("name", pretrained.OFFICIAL)
+def test_the_addresses_are_those_of_keras_own_source(name):
+    module = pytest.importorskip(f"keras.src.applications.{name.removesuffix('50')}")
+    address, md5 = pretrained.OFFICIAL[name]
+    known = "BASE_WEIGHTS_PATH" if name == "resnet50" else "WEIGHTS_PATH_NO_TOP"
+    assert (pretrained.BASE + address).startswith(getattr(module, known))
+    assert md5 in inspect.getsource(module)
