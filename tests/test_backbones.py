@@ -92,11 +92,10 @@ def test_the_numbers_of_parameters_are_those_of_keras(ours, theirs):
 
 
 def test_layer_names_are_those_of_keras(ours, theirs):
-    places = {place for place, _ in nnx.to_flat_state(nnx.state(ours))}
-    names = {variable.path for variable in theirs.variables}
-    assert places == {flax_place(name) for name in names}
-    layers = {ours.layer_name(place[:-1]) for place in places}
-    assert layers == {name.split("/")[0] for name in names}
+    places = {flax_place(variable.path): variable.path for variable in theirs.variables}
+    assert set(places) == {place for place, _ in nnx.to_flat_state(nnx.state(ours))}
+    for place, path in places.items():
+        assert ours.layer_name(place[:-1]) == path.split("/")[0]
 
 
 @pytest.mark.parametrize("shape", [(224, 224), (299, 170)])

@@ -4,7 +4,7 @@ Chollet 2016 (arXiv:1610.02357). Layers are named as in `keras.applications.Xcep
 """
 
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -115,7 +115,7 @@ class Xception(nnx.Module):
         self, *, dtype: DTypeLike = jnp.float32, momentum: float = 0.99, rngs: nnx.Rngs
     ) -> None:
         self.dtype = dtype
-        how = {"dtype": dtype, "momentum": momentum, "rngs": rngs}
+        how: dict[str, Any] = {"dtype": dtype, "momentum": momentum, "rngs": rngs}
         self.block1 = Entry(**how)
         features = 64
         for name, widths in RESIDUAL.items():
