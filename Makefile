@@ -1,4 +1,4 @@
-# make demo | install | train | test | test-all | lint | lock: each works as the first command on a fresh clone.
+# make demo | install | train | reproduce | test | test-all | lint | lock: each works as the first command on a fresh clone.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import ensurepip, ssl, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	>/dev/null 2>&1 && echo $$p && break; done)
@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo install train test test-all lint lock browser clean
+.PHONY: demo install train reproduce test test-all lint lock browser clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY) ## train a quick model on simulated glitches if there is none, then open the app on it
@@ -17,6 +17,9 @@ install: $(READY) ## the virtual environment with the locked packages
 
 train: $(READY) ## train_flax.py, with ARGS="--source … --epochs …"
 	$(BIN)/python train_flax.py $(ARGS)
+
+reproduce: $(READY) ## all systems of the report: SOURCE=/path/to/kaggle, or SMOKE=1 to try every step in minutes
+	$(BIN)/python benchmarks/reproduce.py $(if $(SMOKE),--smoke,--source "$(SOURCE)") $(ARGS)
 
 test: lint browser ## every check but the slow tests
 	$(BIN)/python -m pytest -m "not slow"

@@ -196,7 +196,8 @@ def settings(preset: str, name: ModelName = "resnet50") -> Config:
     paper = SYSTEMS[name]
     if preset == "paper":
         return paper
-    small = dataclasses.replace(paper.preprocessing, size=64, width=0)
+    size = 80 if name == "xception" else 64  # Xception wants 71 at least
+    small = dataclasses.replace(paper.preprocessing, size=size, width=0)
     return Config(
         preprocessing=small if name != "gravityspy-cnn" else paper.preprocessing,
         model=ModelConfig(name, weights="none", dropout=0.2, batch_norm_momentum=0.9),

@@ -12,10 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from toy_pictures import toy_picture
 
+from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import Preprocessing
 from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.inference.predictor import Predictor
+
+CALIBRATION = Calibration(
+    temperature=1.0, unlike=50.0, scores=tuple(np.linspace(0, 1, 101).tolist()), n=99
+)
+"""The energy of toys is below 20, that of even grey above 80."""
 
 TOYS = {name: toy_picture(name) for name in CLASSES}
 
@@ -32,6 +38,7 @@ class NearestPicture(Predictor):
         self.trained_on = "Trained on toy pictures."
         self.preprocessing = Preprocessing(size=32)
         self.merged = False
+        self.calibration = (CALIBRATION,) * 4
         self.templates = np.stack([self._draw(name) for name in CLASSES])
 
     def forward(self, views, mask) -> jax.Array:

@@ -97,6 +97,15 @@ def test_a_picture_of_unknown_geometry_is_said_to_be_used_whole():
     assert "used whole" not in classify.verdict_of(prediction(confident(0.9), ("full",)))
 
 
+def test_a_picture_unlike_any_glitch_is_said_to_be_so(predictor, folder):
+    grey = folder / "grey.png"
+    Image.new("RGB", (568, 478), (128, 128, 128)).save(grey)
+    answer, verdict, _ = classify.classify(predictor, str(grey))
+    assert "Unlike anything in training" in verdict and answer["unlike_training"] is True
+    results, _ = batch.classify(predictor, [str(grey)], lambda *_, **__: None)
+    assert batch.table_of(results)[0][1].endswith(", but unlike anything in training")
+
+
 def test_a_file_name_cannot_smuggle_html_or_template_code_into_the_page():
     text = classify.verdict_of(Failure("<img src=x onerror=alert(1)>${1+1}{{x}}.png", "is bad"))
     assert "<img" not in text
@@ -127,7 +136,7 @@ def test_a_picture_gives_its_class_as_json_and_html_and_what_the_network_saw(pre
     answer, verdict, seen = classify.classify(predictor, str(whistle))
     assert answer["class"] == "Whistle"
     assert answer["input"] == whistle.name
-    assert "<h2>Whistle</h2>" in verdict
+    assert "<h2>Whistle</h2>" in verdict and "Unlike" not in verdict
     assert seen.shape == (32, 32, 3)
 
 

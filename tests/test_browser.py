@@ -156,6 +156,12 @@ def test_the_slider_shows_more_classes_without_predicting_again(page, predictor,
     expect(page.locator(".bars .name").first).to_have_text("Blip")
 
 
+def test_a_picture_unlike_any_glitch_is_said_to_be_so(page, tmp_path):
+    Image.new("RGB", (568, 478), (128, 128, 128)).save(tmp_path / "grey.png")
+    upload(page, tmp_path / "grey.png")
+    expect(verdict(page)).to_contain_text("Unlike anything in training")
+
+
 @pytest.mark.parametrize(("kind", "said"), [("text", "is not a PNG"), ("empty", "is empty")])
 def test_a_bad_picture_gets_one_friendly_sentence(page, pictures, kind, said):
     upload(page, pictures[kind])

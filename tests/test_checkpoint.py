@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from flax_glitch.checkpoint import (
+    Calibration,
     CheckpointError,
     Description,
     RunStates,
+    add_calibration,
     arrays_of,
     check_fit,
     find_checkpoint,
@@ -107,6 +109,41 @@ def test_a_foreign_checkpoint_is_refused(folder):
         load(folder, {"layer.kernel": np.zeros((4, 3)), "other": np.zeros(1)})
 
 
+def test_a_calibration_comes_back_and_leaves_the_arrays_alone(folder):
+    before = read_description(folder)
+    scores = tuple(np.random.default_rng(0).random(101).cumsum() / 101)
+    known = tuple(Calibration(1 / 3 + n, -1 / 7, scores, 50 + n) for n in range(4))
+    described = add_calibration(folder, known, "calibrated SHA256")
+    assert described == read_description(folder) == dataclasses.replace(before, calibration=known)
+    assert read_card(folder).strip() == f"calibrated {before.sha256}"
+    assert load(folder).keys() == ARRAYS.keys()
+
+
+def test_a_model_of_before_there_was_calibration_has_none(folder):
+    path = folder / "model.json"
+    values = json.loads(path.read_text())
+    del values["calibration"]
+    path.write_text(json.dumps(values))
+    assert read_description(folder).calibration == ()
+
+
+def test_a_calibration_that_cant_be_written_leaves_the_model_as_it_was(folder, monkeypatch):
+    before = read_description(folder)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    with pytest.raises(CheckpointError, match="can't be written"):
+        add_calibration(folder, (), "")
+    assert read_description(folder) == before
+
+
+def spoilt(**values):
+    scores = np.linspace(0, 1, 101).tolist()
+    return {"temperature": 1.0, "unlike": 0.0, "scores": scores, "n": 9} | values
+
+
 def biggest_file(folder):
     return max(folder.glob("arrays-*/**/*"), key=lambda path: path.is_file() * path.stat().st_size)
 
@@ -139,6 +176,12 @@ def change(folder, **values):
         (lambda folder: change(folder, provenance=None), "setting provenance can't be None"),
         (lambda folder: change(folder, format=2), "of format 2, this version reads 1"),
         (lambda folder: change(folder, classes=["Cat"]), "its classes aren't Gravity Spy's 22"),
+        (lambda folder: change(folder, calibration=[{}]), "calibration of 1 numbers of windows"),
+        (lambda folder: change(folder, calibration=[{}] * 4), "KeyError"),
+        (lambda folder: change(folder, calibration=[spoilt(scores=[0.0])] * 4), "aren't 101 rising"),
+        (lambda folder: change(folder, calibration=[spoilt(temperature=0.0)] * 4), "above 0"),
+        (lambda folder: change(folder, calibration=[spoilt(unlike="x")] * 4), "unlike can't be"),
+        (lambda folder: change(folder, calibration=3), "not a flax_glitch checkpoint"),
         (lambda folder: change(folder, arrays="arrays-none"), "its arrays are missing"),
         (lambda folder: change(folder, arrays="../arrays-none"), "its arrays are missing"),
     ],
@@ -221,12 +264,16 @@ def test_a_damaged_run_state_gets_one_clear_line(tmp_path):
 
 
 def test_a_released_model_is_the_runs_rounded_to_bfloat16(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("training"))
+    trained = tmp_path / "run"
+    known = (Calibration(2.0, 0.0, tuple(np.linspace(0, 1, 101).tolist()), 20),) * 4
+    add_calibration(trained, known, read_card(trained))
     released = release(trained, tmp_path / "out")
     with pytest.raises(CheckpointError, match="a model is there"):
         release(trained, tmp_path / "out")
     before, _ = load_model(trained)
     after, described = load_model(tmp_path / "out")
-    assert described == released
+    assert described == released and described.calibration == known
     assert released.sha256 in read_card(tmp_path / "out")
     assert not (tmp_path / "out" / "training").exists()
     for name, array in arrays_of(before).items():

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from toy_pictures import toy_simulation
 
+from flax_glitch.checkpoint import Calibration, add_calibration
 from flax_glitch.classes import CLASSES
 from flax_glitch.cli import main
 
@@ -72,10 +74,26 @@ def test_the_table_has_a_line_a_glitch(trained, chirps, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 1 + 2
 
 
+def test_coverage_gives_each_glitch_a_set_of_classes(trained, chirps, tmp_path, capsys):
+    run_folder = tmp_path / "run"
+    shutil.copytree(trained, run_folder, ignore=shutil.ignore_patterns("training"))
+    scores = tuple(np.linspace(0, 1, 101).tolist())
+    add_calibration(run_folder, (Calibration(1.0, -100.0, scores, 99),) * 4, "")
+    arguments = ["classify", chirps, "--checkpoint", run_folder, "--coverage", "0.95"]
+    assert run(*arguments) == 0
+    header, *_, note = capsys.readouterr().out.splitlines()
+    assert "95% set" in header and note == "* unlike anything in training"
+    assert run(*arguments, "--format", "json") == 0
+    for item in map(json.loads, capsys.readouterr().out.splitlines()):
+        kept = [name for name, p in item["probabilities"].items() if 1 - p <= 0.96]
+        assert set(item["set"]) == {item["class"], *kept}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["classify", "x.png", "--checkpoint", "nowhere"], "nowhere: no checkpoint"),
+        (["classify", "x.png", "--coverage", "0.9"], "the model isn't calibrated"),
         (["evaluate", "--source", "nowhere"], "nowhere: no such file or folder"),
         (["prepare", "--source", "nowhere"], "nowhere: no such file or folder"),
         (["release", "nowhere", "--out", "out"], "nowhere: no checkpoint"),
@@ -83,7 +101,7 @@ def test_the_table_has_a_line_a_glitch(trained, chirps, capsys):
 )
 def test_failures_are_one_line(arguments, message, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if arguments[0] == "evaluate":
+    if "--checkpoint" not in arguments and arguments[0] in ("classify", "evaluate"):
         arguments = [*arguments, "--checkpoint", trained]
     code = run(*arguments)
     assert str(code).startswith("error: ") and message in code and "\n" not in code
@@ -128,6 +146,9 @@ def test_evaluate_takes_the_split_of_the_models_training(
     [
         (["classify"], "no input: name pictures or folders"),
         (["classify", "x.png", "--top-k", "0"], "--top-k 0: give 1 to 22"),
+        (["classify", "x.png", "--coverage", "0"], "--coverage 0: give a share between 0 and 1"),
+        (["classify", "x.png", "--coverage", "1"], "--coverage 1: give a share between 0 and 1"),
+        (["classify", "x.png", "--coverage", "much"], "--coverage"),
         (["classify", "--bogus"], "--bogus"),
         (["classify", "x.png", "--format", "xml"], "xml"),
         (["evaluate"], "--source"),

@@ -1,15 +1,17 @@
 """Verdicts as JSON, CSV and text."""
 
 import csv
+import dataclasses
 import io
 import json
 
 import numpy as np
 import pytest
 
+from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
 from flax_glitch.inference.output import render
-from flax_glitch.inference.predictor import Failure, Prediction
+from flax_glitch.inference.prediction import Failure, Prediction
 
 MODEL = {"name": "made", "sha256": "abc"}
 
@@ -49,6 +51,11 @@ EVENT = Prediction(
     gps=1126259462.4,
     q=5.66,
 )
+CALIBRATION = Calibration(2.0, -3.0, tuple(np.linspace(0, 1, 101).tolist()), 99)
+ODD = dataclasses.replace(
+    WHOLE, raw=np.arange(22.0), ood_score=-2.5, calibration=CALIBRATION, inputs=("odd.png",)
+)
+LIKE = dataclasses.replace(ODD, ood_score=-3.5, inputs=("like.png",))
 RESULTS = [VERDICT, Failure("bad.png", "is empty"), WHOLE]
 
 
@@ -124,3 +131,39 @@ def test_json_and_csv_come_as_the_verdicts_do():
     for form in ("json", "csv"):
         pieces = render(endless(), form, MODEL)
         assert "a_0.5.png" in next(pieces) + next(pieces)
+
+
+def test_json_has_the_score_of_what_is_unlike_training_the_logits_and_the_set_asked_for():
+    odd, like, without = map(json.loads, rendered("json", [ODD, LIKE, WHOLE]).splitlines())
+    assert (odd["ood_score"], odd["unlike_training"], like["unlike_training"]) == (
+        -2.5,
+        True,
+        False,
+    )
+    assert odd["logits"] == dict(zip(CLASSES, range(22), strict=True)) and "set" not in odd
+    assert [without[key] for key in ("ood_score", "unlike_training", "logits")] == [None] * 3
+    (item,) = map(json.loads, rendered("json", [ODD], coverage=0.9).splitlines())
+    assert item["set"] == ["Helix"] == list(ODD.classes(0.9))
+    (item,) = map(json.loads, rendered("json", [ODD], coverage=0.98).splitlines())
+    assert len(item["set"]) == 22 and item["set"][0] == "Helix"
+
+
+def test_csv_and_table_mark_what_is_unlike_training_and_show_the_set():
+    rows = list(csv.DictReader(io.StringIO(rendered("csv", [ODD, WHOLE]))))
+    assert [rows[0][key] for key in ("ood_score", "unlike_training", "set")] == ["-2.5", "True", ""]
+    assert [rows[1][key] for key in ("ood_score", "unlike_training")] == ["", ""]
+    (row,) = csv.DictReader(io.StringIO(rendered("csv", [ODD], coverage=0.9)))
+    assert row["set"] == "Helix"
+    header, odd, like, note = rendered("table", [ODD, LIKE], coverage=0.9).splitlines()
+    assert "90% set" in header
+    assert odd.split()[2:6] == ["Helix", "*", "0.300", "Helix"]
+    assert like.split()[2:5] == ["Helix", "0.300", "Helix"]
+    assert note == "* unlike anything in training"
+    assert "*" not in rendered("table", [LIKE, WHOLE])
+
+
+def test_a_set_needs_a_calibration_and_a_share():
+    with pytest.raises(ValueError, match="isn't calibrated"):
+        WHOLE.classes(0.9)
+    with pytest.raises(ValueError, match="coverage 1.0: give a share between 0 and 1"):
+        ODD.classes(1.0)

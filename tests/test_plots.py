@@ -109,6 +109,20 @@ def test_curves_of_one_class_say_that_they_are_not_defined(draw):
     assert axes.texts[0].get_text().startswith("Not defined")
 
 
+def test_the_reliability_diagram_has_the_share_of_right_answers_at_each_confidence():
+    confidence = np.repeat([0.95, 0.61], [100, 50])
+    probabilities = np.zeros((150, 22))
+    probabilities[:, 3], probabilities[:, 4] = confidence, 1 - confidence
+    labels = np.where(np.arange(150) % 10 < 7, 3, 4)
+    halfway = np.where(probabilities > 0.5, 0.7, 0) + np.where(probabilities < 0.5, 0.3 / 21, 0)
+    figure = plots.reliability_diagram({"bare": probabilities, "honest": halfway}, labels, "title")
+    _, bare, honest = figure.axes[0].lines
+    np.testing.assert_allclose(bare.get_xydata(), [[0.61, 0.7], [0.95, 0.7]])
+    np.testing.assert_allclose(honest.get_xydata(), [[0.7, 0.7]])
+    entries = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert entries == ["bare: ECE 19.67%", "honest: ECE 0.00%"]
+
+
 def test_learning_curves_show_both_splits_and_leave_gaps_where_a_metric_is_none():
     history = [epoch(1), epoch(2, pr_auc=None), epoch(3, validation=False)]
     panels = {axes.get_title(): axes for axes in plots.learning_curves(history).axes}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import logsumexp, softmax
 
 from flax_glitch import Predictor
-from flax_glitch.checkpoint import CheckpointError
+from flax_glitch.checkpoint import Calibration, CheckpointError
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
 from flax_glitch.inference.predictor import Failure
@@ -55,6 +56,40 @@ def test_windows_of_a_glitch_are_fused_by_their_mean_log_probability(predictor, 
     np.testing.assert_allclose(together.probabilities, mean / mean.sum(), atol=CLOSE)
     np.testing.assert_allclose(together.per_view, alone, atol=CLOSE)
     assert together.durations == (0.5, 1.0, 2.0, 4.0)
+
+
+@pytest.fixture
+def calibrated(predictor, monkeypatch):
+    """The predictor with another temperature and threshold for each number of windows."""
+    scores = tuple(np.linspace(0, 1, 101).tolist())
+    known = tuple(Calibration(0.5 * n, float(n), scores, 99) for n in range(1, 5))
+    monkeypatch.setattr(predictor, "calibration", known)
+    return predictor
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_probabilities_have_the_temperature_of_their_number_of_windows(calibrated, windows, count):
+    found = calibrated.predict(windows[:count])
+    each = np.stack([calibrated.predict(path).raw for path in windows[:count]])
+    np.testing.assert_allclose(found.raw, each.mean(axis=0), atol=CLOSE)
+    np.testing.assert_allclose(found.probabilities, softmax(found.raw / (0.5 * count)))
+    np.testing.assert_allclose(found.per_view, softmax(each / 0.5, axis=1), atol=CLOSE)
+    assert found.ood_score == pytest.approx(-logsumexp(each, axis=1).mean(), abs=CLOSE)
+    assert found.calibration is calibrated.calibration[count - 1]
+
+
+def test_what_scores_above_the_threshold_is_unlike_training(calibrated, windows, monkeypatch):
+    score = calibrated.predict(windows[0]).ood_score
+    for unlike, said in [(score - 0.01, True), (score + 0.01, False)]:
+        known = (Calibration(1.0, unlike, calibrated.calibration[0].scores, 99),) * 4
+        monkeypatch.setattr(calibrated, "calibration", known)
+        assert calibrated.predict(windows[0]).unlike is said
+
+
+def test_without_a_calibration_nothing_is_called_unlike_and_softmax_is_bare(predictor, windows):
+    found = predictor.predict(windows)
+    np.testing.assert_allclose(found.probabilities, softmax(found.raw))
+    assert found.unlike is None and found.calibration is None
 
 
 def test_a_picture_alone_predicts_as_it_does_among_many(predictor, drawn):

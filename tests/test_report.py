@@ -14,7 +14,7 @@ from flax_glitch.evaluation.evaluate import Outputs, summary
 
 FIGURES = [
     f"{figure}_{kind}.png"
-    for figure in ("confusion", "precision_recall", "roc")
+    for figure in ("confusion", "precision_recall", "reliability", "roc")
     for kind in ("per_glitch", "per_image")
 ]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flax_glitch.checkpoint import CheckpointError, arrays_of, load_model, read_description
+from flax_glitch import Predictor
+from flax_glitch.checkpoint import (
+    CheckpointError,
+    arrays_of,
+    load_model,
+    read_card,
+    read_description,
+)
 from flax_glitch.config import OptimiserConfig
 from flax_glitch.data.tfds_builder import prepare
 from flax_glitch.training.run import Progress, next_rate
@@ -130,6 +138,27 @@ def test_a_run_that_is_over_says_so_and_keeps_its_model(trained, small, cache):
     before = read_description(trained)
     assert train(small, trained, resume=True, cache=cache) is None
     assert read_description(trained) == before
+
+
+def test_a_run_killed_before_its_calibration_gets_it_when_resumed_and_only_then(
+    trained, small, cache, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    before = read_description(folder)
+    assert before.calibration == () and "not calibrated" in read_card(folder)
+    monkeypatch.setattr("flax_glitch.training.calibrate.ENOUGH", 5)
+    monkeypatch.setattr("flax_glitch.evaluation.calibration.ENOUGH", 5)
+    assert train(small, folder, resume=True, cache=cache) is None
+    after = read_description(folder)
+    assert dataclasses.replace(after, calibration=()) == before
+    assert [one.n for one in after.calibration] == [10] * 4
+    assert "calibrated on 10 validation glitches" in read_card(folder)
+    again = Predictor(folder).predict(min((Path(small.data.source) / "Chirp").iterdir()))
+    assert again.calibration == after.calibration[0]
+    monkeypatch.setattr("flax_glitch.training.calibrate.fit", None)
+    train(small, folder, resume=True, cache=cache)
+    assert read_description(folder) == after
 
 
 def test_a_resumed_run_keeps_its_settings_but_may_be_longer(trained, small, tmp_path):

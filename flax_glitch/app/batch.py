@@ -12,7 +12,7 @@ from gradio.utils import get_upload_folder
 
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
-from flax_glitch.inference.output import as_objects, render, window_name
+from flax_glitch.inference.output import UNLIKE, as_objects, render, window_name
 from flax_glitch.inference.predictor import Failure, Prediction, Predictor
 
 HEADERS = ["File", "Verdict", "Confidence (%)", "Windows (s)", "Glitch id", "Top 3"]
@@ -136,7 +136,7 @@ def _rows(result: Result) -> list[list[Any]]:
     if isinstance(result, Failure):
         return [[result.input, f"Failed: it {result.error}", None, "", "", ""]]
     verdict = [
-        readable(result.label),
+        readable(result.label) + f", but {UNLIKE}" * bool(result.unlike),
         round(100 * result.confidence, 1),
         ", ".join(window_name(duration) for duration in result.durations),
         result.gravityspy_id or "",

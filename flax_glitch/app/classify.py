@@ -155,6 +155,11 @@ def verdict_of(prediction: Prediction | Failure) -> str:
 
 def _notes(prediction: Prediction) -> list[str]:
     notes = []
+    if prediction.unlike:
+        notes.append(
+            "Unlike anything in training: the class may mean nothing. So is about one glitch in "
+            "twenty of those that the network should know."
+        )
     if prediction.confidence < LOW_CONFIDENCE:
         second = readable(prediction.top(2)[1][0])
         notes.append(

@@ -2,7 +2,8 @@
 
 The only room that knows orbax. A checkpoint folder holds
 
-    model.json          the model, its preprocessing, the classes in order, provenance, sha256
+    model.json          the model, its preprocessing, the classes in order, provenance, sha256,
+                        calibration
     arrays-<sha256>/    its parameters and batch statistics (the best epoch's), by orbax
     MODEL_CARD.md       the same in words
     training/           only in a run's folder: the newest state, to resume from
@@ -12,16 +13,16 @@ at, the folder holds one whole model. Arrays are saved as a flat dict of dotted 
 """
 
 from flax_glitch.checkpoint.arrays import CheckpointError, check_fit, flatten
+from flax_glitch.checkpoint.description import Calibration, Description, read_description
 from flax_glitch.checkpoint.model import (
     RUNS,
-    Description,
+    add_calibration,
     arrays_of,
     find_checkpoint,
     load_arrays,
     load_into,
     load_model,
     read_card,
-    read_description,
     release,
     save_model,
 )
@@ -29,9 +30,11 @@ from flax_glitch.checkpoint.states import RunStates
 
 __all__ = [
     "RUNS",
+    "Calibration",
     "CheckpointError",
     "Description",
     "RunStates",
+    "add_calibration",
     "arrays_of",
     "check_fit",
     "find_checkpoint",

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,42 +24,14 @@ from flax_glitch.checkpoint.arrays import (
     reason,
     unflatten,
 )
-from flax_glitch.classes import CLASSES
-from flax_glitch.config import ModelConfig, Preprocessing, from_dict
+from flax_glitch.checkpoint.description import Calibration, Description, read_description
 from flax_glitch.models.classifier import Classifier, build
-
-FORMAT = 1
-"""Version of the folder's layout."""
 
 RUNS = Path("checkpoints")
 """The folder of runs, in the folder that one works in."""
 
 SHA256_IN_CARD = "SHA256"
 """Stands for the hash in a model card until the arrays are written."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What `model.json` says of a model."""
-
-    name: str
-    """Name of the run that trained it."""
-    model: ModelConfig
-    """Architecture and how it was built."""
-    preprocessing: Preprocessing
-    """How pictures become its input."""
-    provenance: Mapping[str, Any]
-    """Where it comes from: data, settings, versions, measured results."""
-    classes: tuple[str, ...] = CLASSES
-    """The classes in the order of its outputs."""
-    arrays: str = ""
-    """Folder of the arrays, beside model.json."""
-    sha256: str = ""
-    """Hash of the arrays as stored: the same for the same model, wherever it was written."""
-    files_sha256: str = ""
-    """Hash of the files in that folder, to tell a damaged copy."""
-    format: int = FORMAT
-    """Version of the folder's layout."""
 
 
 def save_model(
@@ -84,8 +55,7 @@ def save_model(
         described = dataclasses.replace(
             description, arrays=f"arrays-{files[:12]}", sha256=sha256, files_sha256=files
         )
-        _write_text(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, sha256))
-        _write_text(folder / "model.json", json.dumps(dataclasses.asdict(described), indent=2))
+        _write_description(folder, described, card)
     except CheckpointError:
         raise
     except Exception as error:  # orbax raises whatever its storage does
@@ -96,9 +66,22 @@ def save_model(
     return described
 
 
+def add_calibration(folder: Path, calibration: tuple[Calibration, ...], card: str) -> Description:
+    """Writes what validation says of a model into its `model.json`, and a card that tells of it.
+
+    Raises:
+        CheckpointError: if there is no model, or it can't be written and stays as it was.
+    """
+    described = dataclasses.replace(read_description(folder), calibration=calibration)
+    try:
+        _write_description(folder, described, card)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: can't be written: {reason(error)}") from None
+    return described
+
+
 def find_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
-    """Returns the checkpoint asked for, by its folder or its name in the folder of runs, or else
-    the newest one there.
+    """Returns the checkpoint of this folder, or name in the folder of runs; else the newest there.
 
     Raises:
         CheckpointError: if none is given and none is there.
@@ -127,34 +110,6 @@ def release(
     model, description = load_model(run)
     card = read_card(run).replace(description.sha256, SHA256_IN_CARD)
     return save_model(out, arrays_of(model), description, card, precision)
-
-
-def read_description(folder: Path) -> Description:
-    """Returns what `model.json` in this folder says.
-
-    Raises:
-        CheckpointError: if the folder is none of ours.
-    """
-    path = folder / "model.json"
-    if folder.is_file():
-        raise CheckpointError(f"{folder}: a checkpoint is a folder, this is a file")
-    try:
-        values = json.loads(path.read_text())
-        values["classes"] = tuple(values["classes"])
-        description = from_dict(Description, values)
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder}: no checkpoint: it has no model.json") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a flax_glitch checkpoint: {reason(error)}") from None
-    if description.format != FORMAT:
-        raise CheckpointError(
-            f"{path}: of format {description.format}, this version reads {FORMAT}"
-        )
-    if description.classes != CLASSES:
-        raise CheckpointError(f"{path}: its classes aren't Gravity Spy's 22 in index order")
-    return description
 
 
 def read_card(folder: Path) -> str:
@@ -237,6 +192,12 @@ def _write_arrays(folder: Path, arrays: Arrays) -> str:
         sha256 = hash_folder(new)
         new.rename(folder / f"arrays-{sha256[:12]}")
     return sha256
+
+
+def _write_description(folder: Path, description: Description, card: str) -> None:
+    """Writes the card, then model.json: that is what makes the folder another model."""
+    _write_text(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, description.sha256))
+    _write_text(folder / "model.json", json.dumps(dataclasses.asdict(description), indent=2))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,10 +1,11 @@
-"""The command line: `flax-glitch classify | draw | evaluate | prepare | release | simulate`."""
+"""The command line: `flax-glitch` and its commands."""
 
 from collections.abc import Callable, Sequence
 
 import tyro
 
 from flax_glitch.cli.classify import classify_inputs
+from flax_glitch.cli.compare import compare_runs
 from flax_glitch.cli.draw import draw_triggers
 from flax_glitch.cli.terminal import later, one_line_errors, one_line_usage
 from flax_glitch.cli.training import (
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command that the arguments name."""
     commands: dict[str, Callable[..., None]] = {
         "classify": classify_inputs,
+        "compare": compare_runs,
         "draw": draw_triggers,
         "evaluate": evaluate_checkpoint,
         "prepare": prepare_source,

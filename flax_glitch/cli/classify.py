@@ -18,7 +18,8 @@ from flax_glitch.config import UsageError
 from flax_glitch.data.layouts import pictures_below
 from flax_glitch.data.scans import picture_paths, scan_triggers, write_scans
 from flax_glitch.inference.output import render
-from flax_glitch.inference.predictor import SIZES, Failure, Prediction, Predictor
+from flax_glitch.inference.prediction import NO_CALIBRATION, Failure, Prediction
+from flax_glitch.inference.predictor import SIZES, Predictor
 from flax_glitch.inference.rows import continue_rows
 from flax_glitch.strain.picture import Scan
 
@@ -37,6 +38,7 @@ def classify_inputs(
     events: tyro.conf.OmitArgPrefixes[Events] = NO_EVENTS,
     checkpoint: Path | None = None,
     top_k: int = 5,
+    coverage: float | None = None,
     format: Form | None = None,
     out: Path | None = None,
 ) -> None:
@@ -61,6 +63,8 @@ def classify_inputs(
         events: Strain instead of pictures.
         checkpoint: Folder of the model; the newest in checkpoints/ if not given.
         top_k: Classes shown for each glitch in the table.
+        coverage: Between 0 and 1: give each glitch the fewest classes that hold the true one with
+            this chance, as it was with the glitches of validation.
         format: table: a row a glitch; csv: a row a picture; json: an object a picture and line;
             of strain a row or object a glitch. By the suffix of --out, or a table, if not given.
         out: File to write to, instead of the screen.
@@ -68,11 +72,15 @@ def classify_inputs(
     check_arguments(events, bool(inputs))
     if not 1 <= top_k <= len(CLASSES):
         raise UsageError(f"--top-k {top_k}: give 1 to {len(CLASSES)}")
+    if coverage is not None and not 0 < coverage < 1:
+        raise UsageError(f"--coverage {coverage:g}: give a share between 0 and 1, such as 0.9")
     form = format or FORMS.get(out.suffix.lower() if out else "", "table")
     resumed = out if events.triggers else None
     if resumed and form == "table":
         raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
     predictor = open_predictor(checkpoint, events.cache)
+    if coverage and not predictor.calibration:
+        raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
     model = {"name": predictor.name, "sha256": predictor.sha256}
     done: set[tuple[str, str]] = set()
     if inputs:
@@ -82,7 +90,7 @@ def classify_inputs(
         done = continue_rows(resumed, form, model) if resumed else set()
         results = _of_strain(predictor, found, done, events.pictures)
     tally: Counter[str] = Counter()
-    pieces = render(_counted(results, tally), form, model, top_k, header=not done)
+    pieces = render(_counted(results, tally), form, model, top_k, not done, coverage)
     mode = "a" if done else "w"
     target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
     with closing(results), target as file:

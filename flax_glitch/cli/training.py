@@ -1,7 +1,7 @@
 """The commands around training: a source made ready, a model measured and handed on."""
 
-import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +14,11 @@ from flax_glitch.classes import CLASSES
 from flax_glitch.cli.terminal import open_predictor
 from flax_glitch.config import CACHE, keep_compiled
 from flax_glitch.data.layouts import SPLITS
+from flax_glitch.data.prepared import Split
 from flax_glitch.data.tfds_builder import SIMULATED, Prepared, prepare
+from flax_glitch.evaluation.compare import trained_glitches
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
-from flax_glitch.evaluation.report import as_text, write_report
+from flax_glitch.evaluation.report import as_text, write_mistakes, write_report
 from flax_glitch.inference.predictor import Predictor
 from flax_glitch.simulate.catalogue import draw_glitches
 
@@ -50,9 +52,13 @@ def evaluate_checkpoint(
     folder = out or predictor.folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     seed = predictor.split_seed if seed is None else seed
-    prepared = prepare(source, predictor.preprocessing.size, seed=seed, cache=cache)
+    prepared = prepare(source, *predictor.preprocessing.shape, seed=seed, cache=cache)
     _tell(prepared)
-    outputs = _outputs(predictor, prepared, split)
+    names = SPLITS if split == "all" else (split,)
+    parts = [part for name in names if len(part := prepared.split(name))]
+    if not parts:
+        raise ValueError(f"the {split} split holds no pictures; try --split all")
+    outputs = _outputs(predictor, parts)
     _warn_of_trained(predictor.folder, outputs)
     measured = summary(outputs)
     provenance = {
@@ -63,11 +69,16 @@ def evaluate_checkpoint(
         "unreadable": list(prepared.unreadable),
     }
     write_report(folder, outputs, measured, provenance)
+    write_mistakes(folder, outputs, parts)
     sys.stdout.write(f"{as_text(measured)}\nWritten to {folder}\n")
 
 
 def prepare_source(
-    source: str = SIMULATED, size: int = 224, seed: int = 0, cache: Path = CACHE
+    source: str = SIMULATED,
+    size: int = 224,
+    width: int = 0,
+    seed: int = 0,
+    cache: Path = CACHE,
 ) -> None:
     """Write a source once as a TFDS data set at the network's size; training does so by itself.
 
@@ -75,11 +86,12 @@ def prepare_source(
 
     Args:
         source: Folder or HDF5 file of Gravity Spy pictures, or "simulated".
-        size: Height and width, pixels.
+        size: Height, pixels.
+        width: Width, pixels; 0: as wide as high.
         seed: Seed of the split by glitch.
         cache: Folder to write below.
     """
-    prepared = prepare(source, size, seed=seed, cache=cache)
+    prepared = prepare(source, size, width, seed=seed, cache=cache)
     _tell(prepared)
     counts = ", ".join(f"{len(prepared.split(name))} {name}" for name in SPLITS)
     sys.stdout.write(f"{prepared.layout} layout, pictures: {counts}\n{prepared.directory}\n")
@@ -127,26 +139,17 @@ def _tell(prepared: Prepared) -> None:
         tqdm.write(f"note: {notice}", file=sys.stderr)
 
 
-def _outputs(predictor: Predictor, prepared: Prepared, split: SplitChoice) -> Outputs:
-    names = SPLITS if split == "all" else (split,)
-    parts = [prepared.split(name) for name in names]
-    several = [evaluate(predictor.forward, part, BATCH) for part in parts if len(part)]
-    if not several:
-        raise ValueError(f"the {split} split holds no pictures; try --split all")
-    logits = np.concatenate([outputs.logits for outputs in several])
-    return Outputs(logits, tuple(entry for outputs in several for entry in outputs.entries))
+def _outputs(predictor: Predictor, parts: Sequence[Split]) -> Outputs:
+    several = [evaluate(predictor.forward, part, BATCH, merged=predictor.merged) for part in parts]
+    return Outputs(
+        np.concatenate([outputs.logits for outputs in several]),
+        tuple(entry for outputs in several for entry in outputs.entries),
+        np.concatenate([outputs.fused for outputs in several]) if predictor.merged else None,
+        predictor.calibration,
+    )
 
 
 def _warn_of_trained(folder: Path, outputs: Outputs) -> None:
-    path = folder / "splits.csv"
-    if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        trained = {
-            (row["ifo"], row["gravityspy_id"])
-            for row in csv.DictReader(file)
-            if row["split"] == "train"
-        }
     known = {(entry.ifo, entry.gravityspy_id) for entry in outputs.entries}
-    if both := len(known & trained):
+    if both := len(known & trained_glitches(folder)):
         tqdm.write(f"note: {both} of these {len(known)} glitches were trained on", file=sys.stderr)

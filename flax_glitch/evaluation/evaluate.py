@@ -11,10 +11,12 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from flax_glitch.arrays import Labels, Mask, RawViews, Units
+from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import INDEX
 from flax_glitch.data.batches import evaluation_batches
 from flax_glitch.data.prepared import Entry, Split, glitch_numbers
-from flax_glitch.evaluation.metrics import intervals, log_softmax, summarise
+from flax_glitch.evaluation.calibration import temperature_of
+from flax_glitch.evaluation.metrics import calibration_error, intervals, log_softmax, summarise
 
 Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
 
@@ -29,6 +31,13 @@ class Outputs:
     """The pictures, in the same order."""
     fused: Float[np.ndarray, "glitch 22"] | None = None
     """Scores of each glitch, if the network judges its windows together."""
+    calibration: tuple[Calibration, ...] = ()
+    """What makes probabilities of scores, beside softmax."""
+
+    @property
+    def uncalibrated(self) -> "Outputs":
+        """The same scores with bare softmax."""
+        return dataclasses.replace(self, calibration=())
 
     @cached_property
     def labels(self) -> Int[np.ndarray, " sample"]:
@@ -38,7 +47,7 @@ class Outputs:
     @cached_property
     def probabilities(self) -> Float[np.ndarray, "sample 22"]:
         """Class probabilities of each picture by itself."""
-        return np.exp(log_softmax(self.logits))
+        return np.exp(log_softmax(self.logits / temperature_of(self.calibration, 1)))
 
     @cached_property
     def glitches(self) -> Int[np.ndarray, " sample"]:
@@ -52,14 +61,18 @@ class Outputs:
 
     @cached_property
     def glitch_probabilities(self) -> Float[np.ndarray, "glitch 22"]:
-        """Class probabilities of each glitch: the network's own, or else by the mean
-        log-probability of its pictures.
+        """Class probabilities of each glitch: the network's own, or its pictures' fused.
+
+        Pictures are fused by their mean log-probability.
         """
-        if self.fused is not None:
-            return np.exp(log_softmax(self.fused))
-        total = np.zeros((self.glitches.max() + 1, self.logits.shape[1]))
-        np.add.at(total, self.glitches, log_softmax(self.logits))
-        return np.exp(log_softmax(total / np.bincount(self.glitches)[:, None]))
+        windows = np.bincount(self.glitches)
+        scores = self.fused
+        if scores is None:
+            scores = np.zeros((len(windows), self.logits.shape[1]))
+            np.add.at(scores, self.glitches, log_softmax(self.logits))
+            scores /= windows[:, None]
+        temperatures = np.array([temperature_of(self.calibration, int(n)) for n in windows])
+        return np.exp(log_softmax(scores / temperatures[:, None]))
 
 
 def evaluate(forward: Forward, split: Split, batch_size: int, *, merged: bool = False) -> Outputs:
@@ -96,12 +109,21 @@ def score(
 
 
 def summary(outputs: Outputs) -> dict[str, Any]:
-    """Returns the metrics and their 95 % intervals, `per_image` and `per_glitch`."""
-    fused = np.arange(len(outputs.glitch_labels))
-    return {
-        "per_image": _measured(outputs.probabilities, outputs.labels, outputs.glitches),
-        "per_glitch": _measured(outputs.glitch_probabilities, outputs.glitch_labels, fused),
+    """Returns the metrics and their 95 % intervals, `per_image` and `per_glitch`.
+
+    `ece` is that of the calibrated probabilities, `ece_uncalibrated` that of bare softmax.
+    """
+    images, glitches, bare = outputs.labels, outputs.glitch_labels, outputs.uncalibrated
+    fused = np.arange(len(glitches))
+    measured = {
+        "per_image": _measured(outputs.probabilities, images, outputs.glitches),
+        "per_glitch": _measured(outputs.glitch_probabilities, glitches, fused),
     }
+    before = {
+        "per_image": calibration_error(bare.probabilities, images),
+        "per_glitch": calibration_error(bare.glitch_probabilities, glitches),
+    }
+    return {kind: measured[kind] | {"ece_uncalibrated": before[kind]} for kind in measured}
 
 
 def _measured(probabilities: np.ndarray, labels: Labels, glitches: np.ndarray) -> dict[str, Any]:

@@ -100,6 +100,16 @@ def calibration_error(probabilities: Probabilities, labels: Labels) -> float:
     return float(np.abs(np.bincount(bins, excess)).sum() / len(bins))
 
 
+def reliability(
+    probabilities: Probabilities, labels: Labels
+) -> tuple[Float[np.ndarray, " bin"], Float[np.ndarray, " bin"], Int[np.ndarray, " bin"]]:
+    """Returns mean confidence, share of right answers and number of each bin that holds any."""
+    bins, excess = _calibration(probabilities, np.asarray(labels))
+    _, place, n = np.unique(bins, return_inverse=True, return_counts=True)
+    confidence = np.bincount(place, probabilities.max(axis=1)) / n
+    return confidence, confidence - np.bincount(place, excess) / n, n
+
+
 def intervals(
     probabilities: Probabilities,
     labels: Labels,

@@ -18,6 +18,7 @@ from sklearn.metrics import roc_curve as roc_points
 
 from flax_glitch.arrays import Labels, Probabilities
 from flax_glitch.classes import CLASSES, readable
+from flax_glitch.evaluation.metrics import calibration_error, reliability
 
 NAMED_CURVES = 5
 """The weakest classes, which the curves name; the others are drawn in grey."""
@@ -34,6 +35,7 @@ PANELS = {
 
 _VIRIDIS = matplotlib.colormaps["viridis"]
 _DASHES = ((0, ()), (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)))
+_MARKERS = ("s--", "o-", "^-.")
 _COLOURS = _VIRIDIS(np.linspace(0, 0.8, NAMED_CURVES))
 
 _Curve = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -95,6 +97,29 @@ def roc_curves(probabilities: Probabilities, labels: Labels, title: str) -> Figu
     axes.plot(grid, grid, color="0.4", linestyle=":", linewidth=1, label="chance 0.5")
     _legend(axes, "lower right", "Area under the curve")
     axes.set(xscale="log", xlim=(grid[0], 1), ylim=(0, 1.01))
+    return figure
+
+
+def reliability_diagram(answers: Mapping[str, Probabilities], labels: Labels, title: str) -> Figure:
+    """Returns the share of right answers against confidence; honest ones lie on the diagonal.
+
+    Args:
+        answers: the same answers by the name of how they are calibrated, at most three ways.
+        labels: true classes.
+        title: what was judged.
+    """
+    figure, axes = _square(title, "Confidence", "Right answers")
+    axes.plot((0, 1), (0, 1), color="0.4", linestyle=":", linewidth=1)
+    for place, (name, probabilities) in enumerate(answers.items()):
+        confidence, right, n = reliability(probabilities, labels)
+        ece = f"{name}: ECE {calibration_error(probabilities, labels):.2%}"
+        colour = _VIRIDIS(0.75 - 0.35 * place)
+        axes.plot(confidence, right, _MARKERS[place], color=colour, linewidth=1.3, label=ece)
+        axes.scatter(confidence, right, 20 + 280 * n / n.sum(), color=colour, alpha=0.4)
+    axes.legend(loc="upper left", fontsize=9, title="Area: number of answers")
+    axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.02))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
     return figure
 
 

@@ -13,11 +13,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from flax_glitch.classes import CLASSES, readable
+from flax_glitch.data.prepared import Entry, Split
 from flax_glitch.evaluation import plots
+from flax_glitch.evaluation.compare_plots import gallery
 from flax_glitch.evaluation.evaluate import Outputs
 
 DOTS_PER_INCH = 150
 """Resolution of the figures."""
+
+MISTAKES = 24
+"""Pictures in mistakes.png at most."""
 
 COLUMNS = (
     "path",
@@ -43,6 +48,7 @@ TABLE = {
     "pr_auc": "PR-AUC, macro",
     "roc_auc": "ROC-AUC, macro",
     "ece": "calibration error (ECE)",
+    "ece_uncalibrated": "the same, of bare softmax",
 }
 """The metrics that `as_text` shows, with their names."""
 
@@ -65,13 +71,39 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     metrics = {**summary, "provenance": dict(provenance)}
-    _write(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    _write(folder / "predictions.csv", _predictions(outputs))
-    _write(folder / "per_class.md", _per_class(summary))
+    write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_text(folder / "predictions.csv", _predictions(outputs))
+    write_text(folder / "per_class.md", _per_class(summary))
     images = (outputs.probabilities, outputs.labels)
     glitches = (outputs.glitch_probabilities, outputs.glitch_labels)
     _draw(folder, "per_image", f"Each picture by itself (n = {len(images[1]):,})", *images)
     _draw(folder, "per_glitch", f"Views of a glitch fused (n = {len(glitches[1]):,})", *glitches)
+    _draw_reliability(folder, outputs)
+
+
+def write_mistakes(folder: Path, outputs: Outputs, splits: Sequence[Split]) -> None:
+    """Writes mistakes.png, the pictures most confidently taken for another class, if there are any.
+
+    Args:
+        folder: that of the evaluation; an earlier file there goes.
+        outputs: the scores of every picture.
+        splits: the pictures themselves, one split after the other.
+    """
+    confidences, verdicts = outputs.probabilities.max(axis=1), outputs.probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(verdicts != outputs.labels)
+    shown = wrong[np.argsort(-confidences[wrong], kind="stable")][:MISTAKES]
+    path = folder / "mistakes.png"
+    if not len(shown):
+        path.unlink(missing_ok=True)
+        return
+    places = [(split, number) for split in splits for number in range(len(split))]
+    pictures = [split[number] for split, number in (places[one] for one in shown)]
+    captions = [
+        _caption(outputs.entries[one], CLASSES[verdicts[one]], confidences[one]) for one in shown
+    ]
+    which = f", the {len(shown)} surest" if len(shown) < len(wrong) else ""
+    title = f"{len(wrong):,} of {len(verdicts):,} pictures taken for another class{which}"
+    save_figure(gallery(pictures, captions, title), path)
 
 
 def plot_learning_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -82,7 +114,7 @@ def plot_learning_curves(history: Sequence[Mapping[str, Any]], path: Path) -> No
             of training and of validation (or None).
         path: the PNG file to write.
     """
-    _save(plots.learning_curves(history), path)
+    save_figure(plots.learning_curves(history), path)
 
 
 def as_text(summary: Mapping[str, Any]) -> str:
@@ -91,7 +123,10 @@ def as_text(summary: Mapping[str, Any]) -> str:
     lines = [
         ("per cent (95 % interval)", "per image", "per glitch"),
         ("number", *(f"{kind['n']:,}" for kind in kinds)),
-        *((name, *(_cell(kind, metric) for kind in kinds)) for metric, name in TABLE.items()),
+        *(
+            (name, *(with_interval(kind, metric) for kind in kinds))
+            for metric, name in TABLE.items()
+        ),
     ]
     present = len(kinds[0]["classes_present"])
     note = f"Macro: over the {present} of {len(CLASSES)} classes that the truth holds."
@@ -99,7 +134,8 @@ def as_text(summary: Mapping[str, Any]) -> str:
     return "\n".join((*table, note))
 
 
-def _cell(metrics: Mapping[str, Any], metric: str) -> str:
+def with_interval(metrics: Mapping[str, Any], metric: str) -> str:
+    """Returns a metric and its 95 % interval in per cent."""
     if metrics[metric] is None:
         return "not defined"
     limits = metrics["intervals"].get(metric)
@@ -137,6 +173,11 @@ def _per_class(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _caption(entry: Entry, verdict: str, confidence: float) -> str:
+    window = f", {entry.duration:g} s" if entry.duration else ""
+    return f"{readable(entry.label)}{window}\n→ {readable(verdict)}, {confidence:.0%}"
+
+
 def _rounded(value: int | float | None) -> str:
     if value is None:
         return "-"
@@ -148,18 +189,35 @@ def _draw(
 ) -> None:
     verdicts = probabilities.argmax(axis=1)
     share = f"{title}: {np.mean(verdicts == labels):.2%} right"
-    _save(plots.confusion_matrix(labels, verdicts, share), folder / f"confusion_{kind}.png")
+    save_figure(plots.confusion_matrix(labels, verdicts, share), folder / f"confusion_{kind}.png")
     curves = plots.precision_recall_curves(probabilities, labels, title)
-    _save(curves, folder / f"precision_recall_{kind}.png")
-    _save(plots.roc_curves(probabilities, labels, title), folder / f"roc_{kind}.png")
+    save_figure(curves, folder / f"precision_recall_{kind}.png")
+    save_figure(plots.roc_curves(probabilities, labels, title), folder / f"roc_{kind}.png")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _draw_reliability(folder: Path, outputs: Outputs) -> None:
+    """Draws how honest the probabilities are, before calibration and after it."""
+    ways = {"bare softmax": outputs.uncalibrated}
+    if outputs.calibration:
+        ways["calibrated"] = outputs
+    images = {name: way.probabilities for name, way in ways.items()}
+    glitches = {name: way.glitch_probabilities for name, way in ways.items()}
+    for kind, title, answers, labels in (
+        ("per_image", "Each picture by itself", images, outputs.labels),
+        ("per_glitch", "Views of a glitch fused", glitches, outputs.glitch_labels),
+    ):
+        figure = plots.reliability_diagram(answers, labels, f"{title} (n = {len(labels):,})")
+        save_figure(figure, folder / f"reliability_{kind}.png")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
     with _replacing(path) as new:
         figure.savefig(new, dpi=DOTS_PER_INCH, format="png")
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes text in UTF-8, whole or not at all."""
     # A file name that is no valid text must not cost the whole table.
     with _replacing(path) as new:
         new.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from flax_glitch.classes import CLASSES
-from flax_glitch.inference.predictor import Failure, Prediction, ranked
+from flax_glitch.inference.prediction import Failure, Prediction, ranked
 
 CSV_COLUMNS = (
     "input",
@@ -21,13 +23,19 @@ CSV_COLUMNS = (
     "confidence",
     "view_class",
     "view_confidence",
+    "ood_score",
+    "unlike_training",
+    "set",
     "model",
     "error",
     *(f"p({name})" for name in CLASSES),
 )
 """Columns of the CSV: class and confidence are the glitch's, over all its views; the model is the
 hash of its arrays. Of strain there is a row a glitch, with GPS time and Q; of pictures a row each.
+A set has the classes that hold the truth with the coverage asked for.
 """
+
+UNLIKE = "unlike anything in training"
 
 
 def window_name(duration: float | None) -> str:
@@ -35,7 +43,9 @@ def window_name(duration: float | None) -> str:
     return "unknown" if duration is None else str(duration)
 
 
-def as_objects(result: Prediction | Failure, model: Mapping[str, str]) -> list[dict[str, Any]]:
+def as_objects(
+    result: Prediction | Failure, model: Mapping[str, str], coverage: float | None = None
+) -> list[dict[str, Any]]:
     """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
 
     Where strain was given, there is one object a glitch, with its GPS time and Q.
@@ -43,6 +53,7 @@ def as_objects(result: Prediction | Failure, model: Mapping[str, str]) -> list[d
     Args:
         result: the verdict on a glitch, or a failed picture.
         model: name and sha256 of the model.
+        coverage: chance that the set shall have to hold the true class; None: no set.
     """
     if isinstance(result, Failure):
         return [{"input": result.input, "error": result.error}]
@@ -53,11 +64,15 @@ def as_objects(result: Prediction | Failure, model: Mapping[str, str]) -> list[d
         "views": windows,
         "class": result.label,
         "confidence": result.confidence,
-        "probabilities": dict(zip(CLASSES, map(float, result.probabilities), strict=True)),
+        "probabilities": _by_class(result.probabilities),
         "per_view": {
             window: dict(zip(("class", "confidence"), ranked(row)[0], strict=True))
             for window, row in zip(windows, result.per_view, strict=True)
         },
+        "ood_score": result.ood_score,
+        "unlike_training": result.unlike,
+        "logits": None if result.raw is None else _by_class(result.raw),
+        **({"set": result.classes(coverage)} if coverage else {}),
         "model": dict(model),
     }
     if result.gps is not None:
@@ -74,6 +89,7 @@ def render(
     model: Mapping[str, str],
     top_k: int = 5,
     header: bool = True,
+    coverage: float | None = None,
 ) -> Iterator[str]:
     """Yields the text of results piece by piece: JSON and CSV as they come, a table at the end.
 
@@ -84,29 +100,34 @@ def render(
         model: name and sha256 of the model.
         top_k: classes shown in a row of the table.
         header: begin a CSV with its header.
+        coverage: chance that a set of classes shall have to hold the true one; None: no sets.
     """
     if form == "table":
-        yield as_table(list(results), top_k)
+        yield as_table(list(results), top_k, coverage)
         return
     if form == "csv" and header:
         yield csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
     for result in results:
         if form == "json":
-            yield "".join(json.dumps(item) + "\n" for item in as_objects(result, model))
+            yield "".join(json.dumps(item) + "\n" for item in as_objects(result, model, coverage))
         else:
-            yield "".join(csv_line(row) for row in _csv_rows(result, model))
+            yield "".join(csv_line(row) for row in _csv_rows(result, model, coverage))
 
 
-def as_table(results: Sequence[Prediction | Failure], top_k: int = 5) -> str:
+def as_table(
+    results: Sequence[Prediction | Failure], top_k: int = 5, coverage: float | None = None
+) -> str:
     """Returns a text table with one row a glitch, failed pictures last."""
     verdicts = [result for result in results if isinstance(result, Prediction)]
-    rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", "next")]
-    rows += [_table_row(result, top_k) for result in verdicts]
+    sets = [f"{100 * coverage:g}% set"] if coverage else []
+    rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", *sets, "next")]
+    rows += [_table_row(result, top_k, coverage) for result in verdicts]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+    lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
     failures = [result for result in results if isinstance(result, Failure)]
     lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
     return "".join(line + "\n" for line in lines if verdicts or failures)
@@ -119,23 +140,32 @@ def csv_line(row: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def _csv_rows(result: Prediction | Failure, model: Mapping[str, str]) -> list[dict[str, Any]]:
+def _by_class(values: np.ndarray) -> dict[str, float]:
+    return dict(zip(CLASSES, map(float, values), strict=True))
+
+
+def _csv_rows(
+    result: Prediction | Failure, model: Mapping[str, str], coverage: float | None
+) -> list[dict[str, Any]]:
     if isinstance(result, Failure):
         return as_objects(result, model)
     rows = []
-    for item, own in zip(as_objects(result, model), result.per_view, strict=False):
+    for item, own in zip(as_objects(result, model, coverage), result.per_view, strict=False):
         kept = {name: value for name, value in item.items() if name in CSV_COLUMNS}
-        kept["views"], kept["model"] = " ".join(item["views"]), model["sha256"]
+        kept |= {"views": " ".join(item["views"]), "model": model["sha256"]}
+        kept["set"] = " ".join(item.get("set", ()))
         if "view" in item:
             kept["view_class"], kept["view_confidence"] = ranked(own)[0]
         rows.append(kept | {f"p({name})": p for name, p in item["probabilities"].items()})
     return rows
 
 
-def _table_row(result: Prediction, top_k: int) -> tuple[str, ...]:
+def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[str, ...]:
     others = ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:])
     name = result.inputs[0]
     if result.gravityspy_id is not None and result.gps is None:
         name = result.gravityspy_id
     windows = " ".join(window_name(duration) for duration in result.durations)
-    return name, windows, result.label, f"{result.confidence:.3f}", others
+    label = result.label + " *" * bool(result.unlike)
+    sets = [" ".join(result.classes(coverage))] if coverage else []
+    return name, windows, label, f"{result.confidence:.3f}", *sets, others

@@ -12,13 +12,15 @@ from flax import nnx
 from scipy.special import softmax
 
 from flax_glitch.arrays import Mask, Picture, RawViews
-from flax_glitch.checkpoint import load_model, read_card
-from flax_glitch.classes import CLASSES, DURATIONS
+from flax_glitch.checkpoint import Calibration, load_model, read_card
+from flax_glitch.classes import DURATIONS
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize, standardise
 from flax_glitch.data.prepared import slots
 from flax_glitch.data.sources import parse_name
 from flax_glitch.data.triggers import event_name
-from flax_glitch.models.classifier import fuse, inference_mode, is_merged
+from flax_glitch.evaluation.calibration import temperature_of, unlikeness
+from flax_glitch.inference.prediction import Failure, Prediction
+from flax_glitch.models.classifier import inference_mode, is_merged
 from flax_glitch.strain.picture import Scan
 
 SIZES = (1, 4, 16)
@@ -26,56 +28,6 @@ SIZES = (1, 4, 16)
 
 PictureLike = Path | str | bytes | np.ndarray | LoadedPicture
 """A picture: its path, the bytes of its file, its pixels, or already loaded."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The verdict on one glitch.
-
-    Attributes:
-        inputs: names of its pictures; one name for all four that were made of strain.
-        gravityspy_id: its id, where the names tell.
-        ifo: its detector, where the names tell.
-        durations: the window of each picture in seconds, None where the name doesn't tell.
-        geometry: the known layout of each picture, "unknown" if it was used whole, "strain" if it
-            was made of strain.
-        per_view: class probabilities of each picture by itself.
-        probabilities: class probabilities of the glitch: mean log-probability, renormalised.
-        gps: its time in GPS seconds, where strain was given.
-        q: the Q of its pictures, where strain was given.
-    """
-
-    inputs: tuple[str, ...]
-    gravityspy_id: str | None
-    ifo: str | None
-    durations: tuple[float | None, ...]
-    geometry: tuple[str, ...]
-    per_view: np.ndarray
-    probabilities: np.ndarray
-    gps: float | None = None
-    q: float | None = None
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return CLASSES[int(self.probabilities.argmax())]
-
-    @property
-    def confidence(self) -> float:
-        """The probability of that class."""
-        return float(self.probabilities.max())
-
-    def top(self, k: int = 5) -> list[tuple[str, float]]:
-        """Returns the k most probable classes, best first, with their probabilities."""
-        return ranked(self.probabilities)[:k]
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """A picture or an event that can't be classified, and why, in one sentence."""
-
-    input: str
-    error: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +40,6 @@ class _Named:
     geometry: str
 
 
-def ranked(probabilities: np.ndarray) -> list[tuple[str, float]]:
-    """Returns the classes with their probabilities, most probable first."""
-    order = np.argsort(-probabilities, kind="stable")
-    return [(CLASSES[number], float(probabilities[number])) for number in order]
-
-
 class Predictor:
     """A trained model with its preprocessing.
 
@@ -101,6 +47,7 @@ class Predictor:
         name: name of the run that trained it.
         sha256: hash of its arrays.
         preprocessing: how pictures become its input.
+        calibration: what validation says of its scores, for one to four windows; empty if nothing.
         card: its model card, Markdown.
         split_seed: seed of the split by glitch that it was trained with.
         merged: whether it judges the windows of a glitch together.
@@ -112,7 +59,7 @@ class Predictor:
         self.folder = Path(folder)
         model, description = load_model(self.folder)
         self.name, self.sha256 = description.name, description.sha256
-        self.preprocessing = description.preprocessing
+        self.preprocessing, self.calibration = description.preprocessing, description.calibration
         self.merged = is_merged(description.model.name)
         self.split_seed: int = (
             description.provenance.get("config", {}).get("data", {}).get("split_seed", 0)
@@ -247,8 +194,8 @@ class Predictor:
         logits = iter(self._logits(units))
         for glitch in glitches:
             each = np.stack([next(logits) for _ in glitch])
-            whole = next(logits) if self.merged and len(glitch) > 1 else _fused(each)
-            yield _verdict(glitch, softmax(each, axis=-1), softmax(whole))
+            whole = next(logits)[None] if self.merged and len(glitch) > 1 else each
+            yield _verdict(glitch, each, whole, self.calibration)
 
     def _units(self, glitch: Sequence[_Named]) -> list[dict[int, Picture]]:
         """Each view by itself and, where they are judged together, all: pictures by place."""
@@ -272,19 +219,26 @@ class Predictor:
             yield from np.asarray(self.forward(views, mask))[: len(chunk), 0]
 
 
-def _fused(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(fuse(jnp.asarray(logits)[None], np.ones((1, len(logits)), bool))[0])
-
-
 def _verdict(
-    glitch: Sequence[_Named], per_view: np.ndarray, probabilities: np.ndarray
+    glitch: Sequence[_Named],
+    each: np.ndarray,
+    whole: np.ndarray,
+    calibration: Sequence[Calibration],
 ) -> Prediction:
+    """Returns the verdict by the logits of each picture, and those by which the glitch is judged.
+
+    The mean of logits is, but for a constant, that of log-probabilities.
+    """
+    raw = whole.mean(axis=0, dtype=float)
     return Prediction(
         inputs=tuple(view.name for view in glitch),
         gravityspy_id=glitch[0].gravityspy_id,
         ifo=glitch[0].ifo,
         durations=tuple(view.duration for view in glitch),
         geometry=tuple(view.geometry for view in glitch),
-        per_view=per_view,
-        probabilities=probabilities,
+        per_view=softmax(each / temperature_of(calibration, 1), axis=-1),
+        probabilities=softmax(raw / temperature_of(calibration, len(glitch))),
+        raw=raw,
+        ood_score=float(unlikeness(whole)),
+        calibration=calibration[len(glitch) - 1] if calibration else None,
     )

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from flax_glitch.classes import CLASSES, DURATIONS
-from flax_glitch.models.layers import GLOROT_UNIFORM, Conv, batch_norm, dense
+from flax_glitch.models.layers import Conv, batch_norm, dense
 
 SIDE = 64
 """Height and width of a generated picture, pixels."""
@@ -83,10 +83,11 @@ class Discriminator(nnx.Module):
 
 
 class Upscale(nnx.Module):
-    """Transposed convolution of 4 by 4 and stride 2: maps twice as high and wide.
+    """Fractionally strided convolution: maps twice as high and wide.
 
-    Each output sees the 2 by 2 nearest inputs, so that one matrix product over the corners between
-    pixels makes them all. On CPUs XLA's own gradient takes ten times as long.
+    Computed as a convolution to four times the channels, which are then laid out as 2 by 2 pixels
+    (Shi et al. 2016, arXiv:1609.05158): the same as a transposed one of 6 by 6 and stride 2, whose
+    gradient takes XLA ten times as long on CPUs.
 
     Args:
         in_features: channels of the input.
@@ -95,20 +96,10 @@ class Upscale(nnx.Module):
     """
 
     def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs) -> None:
-        shape = (2, 2, in_features, 2, 2, out_features)
-        kernel = GLOROT_UNIFORM(rngs.params(), (2, 2, in_features, 4 * out_features), jnp.float32)
-        self.kernel = nnx.Param(kernel.reshape(shape))
-        self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32))
+        self.conv = Conv(in_features, 4 * out_features, 3, padding=1, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n {2*h} {2*w} d"]:
         """Returns the maps twice as large."""
         n, h, w, _ = x.shape
-        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        corners = [x[:, i : i + h + 1, j : j + w + 1] for i in (0, 1) for j in (0, 1)]
-        kernel = self.kernel[...]
-        features = kernel.shape[-1]
-        product = jnp.dot(jnp.concatenate(corners, -1), kernel.reshape(-1, 4 * features))
-        product = product.reshape(n, h + 1, w + 1, 2, 2, features)
-        rows = jnp.stack([product[:, i : i + h, :, i] for i in (0, 1)], 2)
-        both = jnp.stack([rows[:, :, :, j : j + w, j] for j in (0, 1)], 4)
-        return both.reshape(n, 2 * h, 2 * w, features) + self.bias[...][None, None, None]
+        pixels = self.conv(x).reshape(n, h, w, 2, 2, -1)
+        return pixels.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * h, 2 * w, -1)

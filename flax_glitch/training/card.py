@@ -1,9 +1,10 @@
 """The model card: what a trained model is, in words and a few numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import Config
 from flax_glitch.data.layouts import Layout
@@ -26,7 +27,12 @@ def trained_on(config: Config, layout: Layout, glitches: Mapping[str, int]) -> s
     return f"Trained on {glitches['train']} glitches of {name}, split by glitch."
 
 
-def model_card(name: str, config: Config, provenance: Mapping[str, Any]) -> str:
+def model_card(
+    name: str,
+    config: Config,
+    provenance: Mapping[str, Any],
+    calibration: Sequence[Calibration] = (),
+) -> str:
     """Returns the model card in Markdown; SHA256 stands for the hash of the arrays."""
     data, best = provenance["data"], provenance["best"]
     counts = ", ".join(f"{n} {split}" for split, n in data["glitches"].items())
@@ -49,10 +55,21 @@ A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO gl
 | Made | {provenance["created"]} |
 | sha256 | SHA256 |
 
-Probabilities are the softmax of the network, not calibrated. Several windows of one glitch are
-fused by their mean log-probability. Meant for research and teaching, on Gravity Spy spectrograms;
-it has no answer for pictures of anything else.
+{_calibrated(calibration)} Several windows of one glitch are fused by their mean log-probability.
+Meant for research and teaching, on Gravity Spy spectrograms; it has no answer for pictures of
+anything else.
 """
+
+
+def _calibrated(calibration: Sequence[Calibration]) -> str:
+    if not calibration:
+        return "Probabilities are the softmax of the network, not calibrated."
+    temperatures = ", ".join(f"{one.temperature:.2f}" for one in calibration)
+    return (
+        f"Probabilities are calibrated on {calibration[0].n} validation glitches (temperatures "
+        f"{temperatures} for one to four windows); of such glitches one in twenty is called unlike "
+        "anything in training."
+    )
 
 
 def _input(config: Config) -> str:

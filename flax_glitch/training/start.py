@@ -19,6 +19,7 @@ from flax_glitch.checkpoint import (
     Description,
     RunStates,
     load_into,
+    read_description,
 )
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import CACHE, Config, check
@@ -26,6 +27,7 @@ from flax_glitch.data.batches import labels_of
 from flax_glitch.data.tfds_builder import Prepared, prepare
 from flax_glitch.models.classifier import build, is_merged
 from flax_glitch.models.pretrained import load_weights
+from flax_glitch.training.calibrate import calibrate
 from flax_glitch.training.card import trained_on
 from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import (
@@ -76,7 +78,10 @@ def train(
         started = states.newest is not None  # else it was killed before its first checkpoint
         graphdef, state = first_state(config, cache, started)
         write_settings(folder, config, prepared)
-        return run_epochs(make_run(config, folder, prepared, graphdef, states), state, started)
+        run = make_run(config, folder, prepared, graphdef, states)
+        described = run_epochs(run, state, started)
+        calibrate(run)
+        return described and read_description(folder)
     finally:
         states.close()
 

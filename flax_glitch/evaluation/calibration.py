@@ -1,0 +1,139 @@
+"""Scores made honest on validation: probabilities that mean what they say, sets, what is unlike.
+
+Each for one, two, three and four windows of a glitch, since more windows make a network surer.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, logsumexp, softmax
+
+from flax_glitch.arrays import Labels
+from flax_glitch.checkpoint import Calibration
+from flax_glitch.checkpoint.description import QUANTILES
+from flax_glitch.classes import CLASSES, DURATIONS
+
+ENOUGH = 20
+"""Glitches that are enough to be measured on: of fewer, one is more than 5 %."""
+
+LIKE = 0.95
+"""Share of validation's glitches that are not called unlike anything in training."""
+
+TEMPERATURES = (0.05, 20.0)
+"""The lowest and the highest temperature."""
+
+Scores = Float[np.ndarray, "glitch 22"]
+
+
+def fit(
+    logits: Float[np.ndarray, "sample 22"],
+    glitches: Int[np.ndarray, " sample"],
+    labels: Int[np.ndarray, " glitch"],
+    fused: Scores | None = None,
+    *,
+    seed: int = 0,
+) -> tuple[Calibration, ...]:
+    """Returns the calibration for one to four windows; empty if there are too few glitches.
+
+    Of each glitch that has so many windows some are drawn. Where too few have, what holds for one
+    window less is taken.
+
+    Args:
+        logits: of each picture by itself.
+        glitches: its glitch, numbered from 0 without gaps.
+        labels: the true class of each glitch.
+        fused: scores of each glitch, if the network judges all its windows together.
+        seed: of the windows that are drawn.
+    """
+    members, windows = _shuffled(glitches, seed), np.bincount(glitches)
+    found: list[Calibration] = []
+    for count in range(1, len(DURATIONS) + 1):
+        if fused is None or count == 1:
+            rows = np.flatnonzero(windows >= count)
+            views = logits[[members[row][:count] for row in rows]]
+        else:
+            rows = np.flatnonzero(windows == count)
+            views = fused[rows][:, None]
+        if len(rows) >= ENOUGH:
+            found.append(_measured(views, labels[rows]))
+        else:
+            found += found[-1:]
+    return tuple(found)
+
+
+def temperature_of(calibration: Sequence[Calibration], windows: int) -> float:
+    """Returns what the scores of a glitch in so many windows are divided by, 1 if unknown."""
+    return calibration[min(windows, len(calibration)) - 1].temperature if calibration else 1.0
+
+
+def fitted_temperature(scores: Scores, labels: Labels) -> float:
+    """Returns the temperature at which softmax makes the truth most likely (Guo et al. 2017).
+
+    The truth is taken to be the given class in n + 1 of n + 2 cases (Platt 1999), or a network
+    that errs nowhere in validation would be called certain.
+
+    Args:
+        scores: logits or log-probabilities, the glitch's own.
+        labels: true classes.
+    """
+    doubt = 1 / (len(scores) + 2)
+    true = np.arange(len(CLASSES)) == np.asarray(labels)[:, None]
+
+    def loss(log_temperature: float) -> float:
+        each = log_softmax(scores.astype(float) / math.exp(log_temperature), axis=1)
+        others = logsumexp(np.where(true, -np.inf, each), axis=1)
+        return -float(np.mean((1 - doubt) * each[true] + doubt * others))
+
+    return math.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x)
+
+
+def energy(logits: Float[np.ndarray, "*batch 22"]) -> Float[np.ndarray, "*batch"]:
+    """Returns how far scores are from speaking for any class (Liu et al. 2020, arXiv:2010.03759).
+
+    The free energy at temperature 1: high where no logit is.
+    """
+    return -np.asarray(logsumexp(logits.astype(float), axis=-1))
+
+
+def unlikeness(logits: Float[np.ndarray, "*glitch view 22"]) -> Float[np.ndarray, "*glitch"]:
+    """Returns the out-of-distribution score of glitches: the mean energy of their windows."""
+    return np.asarray(energy(logits).mean(axis=-1))
+
+
+def conformal_set(
+    probabilities: Float[np.ndarray, "22"], calibration: Calibration, coverage: float
+) -> tuple[str, ...]:
+    """Returns the classes, best first, that hold the truth with a chance of at least `coverage`.
+
+    Split conformal prediction: over many glitches like those of validation. See Angelopoulos and
+    Bates 2021 (arXiv:2107.07511), section 1. The most probable class is always among them.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    kept = max(1, int(np.sum(1 - probabilities <= _threshold(calibration, coverage))))
+    return tuple(CLASSES[number] for number in order[:kept])
+
+
+def _threshold(calibration: Calibration, coverage: float) -> float:
+    """The score that new glitches stay below so often, n + 1 being those measured and a new one."""
+    level = math.ceil((calibration.n + 1) * coverage - 1e-9) / calibration.n
+    quantile = math.ceil((QUANTILES - 1) * level - 1e-9)
+    return calibration.scores[quantile] if level <= 1 else 1.0
+
+
+def _measured(views: Float[np.ndarray, "glitch view 22"], labels: Labels) -> Calibration:
+    scores = views.mean(axis=1)  # but for a constant the mean log-probability
+    temperature = fitted_temperature(scores, labels)
+    true = softmax(scores.astype(float) / temperature, axis=1)[np.arange(len(labels)), labels]
+    shares = np.linspace(0, 1, QUANTILES)
+    quantiles = np.quantile(np.clip(1 - true, 0, 1), shares, method="inverted_cdf")
+    unlike = np.quantile(unlikeness(views), LIKE, method="higher")
+    return Calibration(temperature, float(unlike), tuple(quantiles.tolist()), len(labels))
+
+
+def _shuffled(glitches: Int[np.ndarray, " sample"], seed: int) -> list[np.ndarray]:
+    """The pictures of each glitch, in random order."""
+    order = np.lexsort((np.random.default_rng(seed).random(len(glitches)), glitches))
+    return np.split(order, np.cumsum(np.bincount(glitches))[:-1])
