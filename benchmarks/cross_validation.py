@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, INDEX
-from flax_glitch.config import CACHE, Config, keep_compiled, settings
+from flax_glitch.config import CACHE, Config, OptimiserConfig, keep_compiled, settings
 from flax_glitch.data.sources import Glitch, open_source
 from flax_glitch.data.tfds_builder import prepare
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
@@ -42,8 +42,8 @@ def main() -> None:
     parser.add_argument("--simulated", type=Path, required=True)
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--share", type=int, default=20, help="simulated glitches a class")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--share", type=int, default=12, help="simulated glitches a class")
+    parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--model", default="compact")
     parser.add_argument("--seed", type=int, default=0)
@@ -123,9 +123,7 @@ def recipe(given: argparse.Namespace, source: Path) -> Config:
         config,
         data=dataclasses.replace(config.data, source=str(source), batch_size=32),
         model=dataclasses.replace(config.model, weights=str(given.start)),
-        optimiser=dataclasses.replace(
-            config.optimiser, learning_rate=given.learning_rate, plateau_patience=given.epochs
-        ),
+        optimiser=OptimiserConfig(given.learning_rate, "cosine"),
         training=dataclasses.replace(
             config.training, epochs=given.epochs, imbalance="over-sampling", seed=given.seed
         ),

@@ -5,7 +5,7 @@
 
 The mean of each feature of blocks 4 and 5 (1,024 numbers a picture) goes into scikit-learn's
 logistic regression, classes weighted, trained on the real pictures of the other folds. Folds and
-metrics are those of `cross_validation.py`. The features are kept in the folder, since they are slow.
+metrics are those of `cross_validation.py`. The features are slow, so the folder keeps them.
 """
 
 import argparse

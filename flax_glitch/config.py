@@ -88,10 +88,13 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimiserConfig:
-    """RMSprop's learning rate and how it comes down on a plateau."""
+    """RMSprop's learning rate and how it comes down."""
 
     learning_rate: float = 1e-4
     """Learning rate at the start."""
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    """How it comes down: when validation stops getting better, or by a half cosine over all
+    epochs to the smallest."""
     plateau_factor: float = 0.1
     """The learning rate is multiplied by this on a plateau."""
     plateau_patience: int = 3
@@ -179,13 +182,13 @@ SYSTEMS: Mapping[ModelName, Config] = MappingProxyType(
             Preprocessing(112, colour="grayscale", normalise="unit"),
             DataConfig(batch_size=64, variation="drift"),
             ModelConfig("compact", "none", dropout=0.3, batch_norm_momentum=0.95),
-            OptimiserConfig(2e-3, plateau_factor=0.3, plateau_patience=2),
+            OptimiserConfig(2e-3, "cosine"),
             TrainingConfig(epochs=20),
         ),
     }
 )
-"""The systems that the report compares, and Gravity Spy's own, and ours. The report tells ResNet50 exactly;
-of the others it tells kinds of layers, sizes and treatment, which leave some numbers to us."""
+"""The systems that the report compares, Gravity Spy's own, and ours. The report tells ResNet50
+exactly; of the others it tells kinds of layers, sizes and treatment, so some numbers are ours."""
 
 PRESETS = ("paper", "quick")
 """paper: a system as in the report; quick: small pictures from scratch, minutes on a laptop."""

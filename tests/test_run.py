@@ -20,7 +20,7 @@ from flax_glitch.checkpoint import (
     read_card,
     read_description,
 )
-from flax_glitch.config import OptimiserConfig
+from flax_glitch.config import Config, OptimiserConfig, TrainingConfig
 from flax_glitch.data.tfds_builder import prepare
 from flax_glitch.training.run import Progress, next_rate
 from flax_glitch.training.start import check_folder, train, write_settings
@@ -203,12 +203,28 @@ def test_the_network_learns_a_few_pictures_by_heart(trained):
 
 
 def test_the_learning_rate_falls_on_a_plateau_and_training_stops_early():
-    config = OptimiserConfig(
+    optimiser = OptimiserConfig(
         learning_rate=1e-3, plateau_factor=0.1, plateau_patience=2, min_learning_rate=5e-5
     )
+    config = Config(optimiser=optimiser)
     progress, rates = Progress(), [1e-3]
     for loss in (1.0, 0.5, 0.6, 0.6, 0.6, 0.4, 0.5, 0.5):
         progress.epoch += 1
         rates.append(next_rate(progress, loss, rates[-1], config))
     np.testing.assert_allclose(rates[1:], [1e-3] * 3 + [1e-4] * 4 + [5e-5])
     assert (progress.best_epoch, progress.best_loss, progress.since_best) == (6, 0.4, 2)
+
+
+def test_by_the_cosine_the_learning_rate_ends_at_the_smallest_whatever_the_loss():
+    config = Config(
+        optimiser=OptimiserConfig(learning_rate=1e-3, schedule="cosine", min_learning_rate=1e-5),
+        training=TrainingConfig(epochs=4),
+    )
+    progress, rates = Progress(), []
+    for loss in (1.0, 2.0, 0.5, 0.6):
+        progress.epoch += 1
+        rates.append(next_rate(progress, loss, 1.0, config))
+    halfway = 1e-5 + 0.5 * 99e-5
+    away = np.sqrt(0.5) * 0.5 * 99e-5
+    np.testing.assert_allclose(rates, [halfway + away, halfway, halfway - away, 1e-5])
+    assert progress.best_epoch == 3

@@ -15,6 +15,7 @@ from flax_glitch.checkpoint import Description, read_description
 from flax_glitch.classes import CLASSES, INDEX
 from flax_glitch.config import UsageError
 from flax_glitch.evaluation.paired import difference, holm, mcnemar, resampled
+from flax_glitch.models.classifier import parameters
 
 REPORT = "Sonavane et al. 2023"
 """An ML Model for LIGO Image Classification under the Zooniverse Gravity Spy Project."""
@@ -212,7 +213,7 @@ def _described(system: System) -> dict[str, Any]:
         "name": system.name,
         "network": network,
         "sha256": system.description.sha256,
-        "parameters": system.description.provenance.get("parameters"),
+        "parameters": parameters(system.description.model, system.description.preprocessing),
         "epoch": system.epoch.get("epoch"),
         "training": system.epoch.get("training"),
         "validation": system.epoch.get("validation"),

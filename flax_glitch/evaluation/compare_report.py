@@ -150,7 +150,7 @@ def _accuracies(systems: Sequence[Mapping[str, Any]]) -> str:
     header = ("Per cent", "Network", "Parameters", "Training", "Validation", "Test, per picture")
     rows = []
     for system in systems:
-        parameters = f"{system['parameters']:,}" if system["parameters"] else DASH
+        parameters = f"{system['parameters']:,}"
         logged = (_percent(system[part], "accuracy") for part in ("training", "validation"))
         tested = (with_interval(system[kind], "accuracy") for kind in ("per_image", "per_glitch"))
         rows.append((system["name"], system["network"], parameters, *logged, *tested))

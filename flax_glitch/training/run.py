@@ -1,6 +1,7 @@
 """The loop of a run: epochs, validation, early stopping, plateaus, checkpoints and exact resume."""
 
 import dataclasses
+import math
 import signal
 import threading
 import time
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from flax_glitch.arrays import Units
 from flax_glitch.checkpoint import Description, RunStates, flatten, save_model
-from flax_glitch.config import Config, OptimiserConfig
+from flax_glitch.config import Config
 from flax_glitch.data.batches import batches_an_epoch, labels_of, training_batches
 from flax_glitch.data.tfds_builder import Prepared, Split
 from flax_glitch.evaluation.evaluate import score
@@ -163,7 +164,7 @@ def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
             progress.history.append(record)
             progress.epoch, progress.batch = progress.epoch + 1, 0
             loss = (record["validation"] or record["training"])["loss"]
-            rate = next_rate(progress, loss, record["learning_rate"], run.config.optimiser)
+            rate = next_rate(progress, loss, record["learning_rate"], run.config)
             state = with_learning_rate(state, rate)
             if progress.since_best == 0:
                 described = _write_model(run, state, progress)
@@ -280,20 +281,23 @@ def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | No
     return {"loss": -float(truth.mean()), **epoch_metrics(np.exp(log_probabilities), labels)}
 
 
-def next_rate(
-    progress: Progress, loss: float, learning_rate: float, config: OptimiserConfig
-) -> float:
+def next_rate(progress: Progress, loss: float, learning_rate: float, config: Config) -> float:
     """Counts an epoch that ended with this loss and returns the learning rate of the next."""
+    optimiser = config.optimiser
     if progress.best_loss is None or loss < progress.best_loss:
         progress.best_loss, progress.best_epoch = loss, progress.epoch
         progress.since_best = progress.since_drop = 0
-        return learning_rate
-    progress.since_best += 1
-    progress.since_drop += 1
-    if progress.since_drop < config.plateau_patience:
+    else:
+        progress.since_best += 1
+        progress.since_drop += 1
+    if optimiser.schedule == "cosine":
+        done = progress.epoch / config.training.epochs
+        span = optimiser.learning_rate - optimiser.min_learning_rate
+        return optimiser.min_learning_rate + span * (1 + math.cos(math.pi * done)) / 2
+    if progress.since_drop < optimiser.plateau_patience:
         return learning_rate
     progress.since_drop = 0
-    return max(learning_rate * config.plateau_factor, config.min_learning_rate)
+    return max(learning_rate * optimiser.plateau_factor, optimiser.min_learning_rate)
 
 
 def _write_model(run: Run, state: TrainState, progress: Progress) -> Description:
