@@ -32,16 +32,13 @@ def honest(n, seed=0):
 
 
 def windows(n, each=4, sharpness=2.0, seed=0):
-    """Logits of n glitches' pictures, which err partly together, their glitches, and labels."""
+    """Logits of n glitches' pictures, which err partly together, colours, glitches, and labels."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(22, size=n)
     logits = rng.normal(size=(n, each, 22)) + rng.normal(size=(n, 1, 22))
     logits[np.arange(n), :, labels] += 2
-    return (
-        (sharpness * logits.reshape(-1, 22)).astype(np.float32),
-        np.repeat(range(n), each),
-        labels,
-    )
+    scores = (sharpness * logits.reshape(-1, 22)).astype(np.float32)
+    return scores, np.zeros(n * each), np.repeat(range(n), each), labels
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
@@ -68,7 +65,7 @@ def test_a_network_that_never_erred_is_as_sure_as_so_many_glitches_allow(margin)
 
 def test_calibration_makes_overconfident_answers_honest_on_fresh_ones():
     calibration = fit(*windows(300, sharpness=8.0))
-    logits, _, labels = windows(4000, sharpness=8.0, seed=1)
+    logits, *_, labels = windows(4000, sharpness=8.0, seed=1)
     for count in (1, 2, 3, 4):
         fused = logits.reshape(-1, 4, 22)[:, :count].mean(axis=1)
         after = softmax(fused / temperature_of(calibration, count), axis=1)
@@ -77,15 +74,20 @@ def test_calibration_makes_overconfident_answers_honest_on_fresh_ones():
 
 
 def test_more_windows_have_temperatures_of_their_own_and_too_few_glitches_that_below():
-    logits, glitches, labels = windows(200)
-    one, two, _, four = (one.temperature for one in fit(logits, glitches, labels))
+    logits, colours, glitches, labels = windows(200)
+    one, two, _, four = (one.temperature for one in fit(logits, colours, glitches, labels))
     assert one > two > four
     kept = np.arange(800) % 4 < np.where(glitches < ENOUGH - 1, 4, 2)
-    found = fit(logits[kept], glitches[kept], labels)
+    found = fit(logits[kept], colours[kept], glitches[kept], labels)
     assert [one.n for one in found] == [200] * 4
     assert found[1] == found[2] == found[3] != found[0]
     kept = np.arange(800) % 4 < np.where(glitches < ENOUGH, 4, 2)
-    assert [one.n for one in fit(logits[kept], glitches[kept], labels)] == [200, 200, 20, 20]
+    assert [one.n for one in fit(logits[kept], colours[kept], glitches[kept], labels)] == [
+        200,
+        200,
+        20,
+        20,
+    ]
 
 
 def test_too_few_glitches_give_no_calibration():
@@ -93,9 +95,9 @@ def test_too_few_glitches_give_no_calibration():
 
 
 def test_a_network_that_judges_windows_together_is_calibrated_alone_and_whole():
-    logits, glitches, _ = windows(200)
+    logits, colours, glitches, _ = windows(200)
     fused, truth = honest(200, seed=3)
-    alone, two, three, whole = fit(logits, glitches, truth, 3 * fused)
+    alone, two, three, whole = fit(logits, colours, glitches, truth, 3 * fused)
     assert alone == two == three
     assert whole.temperature == fitted_temperature(3 * fused, truth)
     assert whole.unlike == np.quantile(energy(3 * fused), 0.95, method="higher")
@@ -110,7 +112,7 @@ def test_the_same_seed_draws_the_same_windows():
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.97])
 def test_sets_of_fresh_glitches_hold_the_truth_as_often_as_they_shall(count, coverage):
     calibration = fit(*windows(500))
-    logits, _, labels = windows(2000, each=count, seed=2)
+    logits, *_, labels = windows(2000, each=count, seed=2)
     fused = logits.reshape(2000, count, 22).mean(axis=1)
     probabilities = softmax(fused / temperature_of(calibration, count), axis=1)
     sets = [conformal_set(row, calibration[count - 1], coverage) for row in probabilities]
@@ -153,27 +155,39 @@ def test_the_energy_is_minus_the_logsumexp_and_higher_where_no_class_stands_out(
     logits = np.array([[9.0] + [0.0] * 21, [0.0] * 22])
     np.testing.assert_allclose(energy(logits), -logsumexp(logits, axis=1))
     assert energy(logits)[0] < energy(logits)[1] == pytest.approx(-np.log(22))
-    assert unlikeness(logits) == pytest.approx(-logsumexp(logits, axis=1).mean())
+    mean = -logsumexp(logits, axis=1).mean()
+    assert unlikeness(logits, np.array([0.0, 12.0])) == pytest.approx(mean)
+    assert unlikeness(logits, np.array([0.0, 22.0])) == pytest.approx(mean + 5)
 
 
 def test_95_per_cent_of_validation_lie_below_the_threshold_whatever_the_number_of_windows():
-    logits, glitches, labels = windows(400, each=1)
-    (one, *_) = fit(logits, glitches, labels)
+    logits, colours, glitches, labels = windows(400, each=1)
+    (one, *_) = fit(logits, colours, glitches, labels)
     assert np.mean(energy(logits) <= one.unlike) == pytest.approx(0.95, abs=1.01 / 400)
     calibration = fit(*windows(400))
     fresh = windows(2000, seed=4)[0].reshape(2000, 4, 22)
     for count, one in enumerate(calibration, 1):
-        assert np.mean(unlikeness(fresh[:, :count]) <= one.unlike) == pytest.approx(0.95, abs=0.03)
+        assert np.mean(
+            unlikeness(fresh[:, :count], np.zeros((2000, count))) <= one.unlike
+        ) == pytest.approx(0.95, abs=0.03)
+
+
+def test_a_network_that_learnt_other_colours_finds_them_plain_and_others_strange():
+    logits, _, glitches, labels = windows(100)
+    colours = np.random.default_rng(0).uniform(30, 40, 400)
+    for one, other in zip(fit(logits, colours, glitches, labels), fit(*windows(100)), strict=True):
+        assert one.temperature == other.temperature and one.scores == other.scores
+        assert 18 < one.unlike - other.unlike < 28
 
 
 def test_an_evaluation_is_of_calibrated_probabilities_and_tells_what_bare_softmax_did():
-    logits, glitches, labels = windows(200, sharpness=8.0)
+    logits, colours, glitches, labels = windows(200, sharpness=8.0)
     entries = tuple(
         Entry(f"{n}.png", str(glitch), "H1", None, CLASSES[labels[glitch]])
         for n, glitch in enumerate(glitches)
     )
     bare = Outputs(logits, entries)
-    calibrated = Outputs(logits, entries, None, fit(logits, glitches, labels))
+    calibrated = Outputs(logits, entries, None, fit(logits, colours, glitches, labels))
     before, after = summary(bare), summary(calibrated)
     for kind in ("per_image", "per_glitch"):
         assert before[kind]["ece"] == before[kind]["ece_uncalibrated"]

@@ -178,7 +178,10 @@ def change(folder, **values):
         (lambda folder: change(folder, classes=["Cat"]), "its classes aren't Gravity Spy's 22"),
         (lambda folder: change(folder, calibration=[{}]), "calibration of 1 numbers of windows"),
         (lambda folder: change(folder, calibration=[{}] * 4), "KeyError"),
-        (lambda folder: change(folder, calibration=[spoilt(scores=[0.0])] * 4), "aren't 101 rising"),
+        (
+            lambda folder: change(folder, calibration=[spoilt(scores=[0.0])] * 4),
+            "aren't 101 rising",
+        ),
         (lambda folder: change(folder, calibration=[spoilt(temperature=0.0)] * 4), "above 0"),
         (lambda folder: change(folder, calibration=[spoilt(unlike="x")] * 4), "unlike can't be"),
         (lambda folder: change(folder, calibration=3), "not a flax_glitch checkpoint"),

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.datasets import load_sample_image
 from test_qtransform import EVENT, TIMES, frequency_of, time_of
 
 from flax_glitch.classes import DURATIONS
@@ -15,7 +16,7 @@ from flax_glitch.data.pictures import load_picture
 from flax_glitch.strain.files import Strain
 from flax_glitch.strain.picture import MOST, full_picture, indices, png, scan, spectrogram
 from flax_glitch.strain.tiling import FREQUENCIES
-from flax_glitch.strain.viridis import VIRIDIS
+from flax_glitch.strain.viridis import VIRIDIS, colour_distance
 from flax_glitch.strain.whitening import SAMPLE_RATE
 
 
@@ -29,6 +30,19 @@ def strain():
 @pytest.fixture(scope="module")
 def drawn(strain):
     return scan(strain, 1000.0 + EVENT)
+
+
+def test_the_colours_of_a_spectrogram_are_near_viridis_and_those_of_anything_else_are_not(drawn):
+    picture = drawn.views[1.0]
+    assert colour_distance(picture) < 0.01  # some colours share their green
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=60)
+    assert 0.1 < colour_distance(np.asarray(Image.open(file))) < 10
+    for name in ("china.jpg", "flower.jpg"):
+        assert colour_distance(load_sample_image(name)) > 40
+    grey = np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
+    jet = matplotlib.colormaps["jet"](np.arange(256), bytes=True)[None, :, :3]
+    assert min(colour_distance(grey), colour_distance(jet)) > 25
 
 
 def test_colours_are_matplotlibs():

@@ -9,8 +9,10 @@ from flax_glitch import Predictor
 from flax_glitch.checkpoint import Calibration, CheckpointError
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
+from flax_glitch.evaluation.calibration import PLAIN
 from flax_glitch.inference.predictor import Failure
 from flax_glitch.strain.picture import Scan
+from flax_glitch.strain.viridis import colour_distance
 
 CLOSE = 1e-4
 """As near as float32 sums in another order come."""
@@ -74,7 +76,9 @@ def test_probabilities_have_the_temperature_of_their_number_of_windows(calibrate
     np.testing.assert_allclose(found.raw, each.mean(axis=0), atol=CLOSE)
     np.testing.assert_allclose(found.probabilities, softmax(found.raw / (0.5 * count)))
     np.testing.assert_allclose(found.per_view, softmax(each / 0.5, axis=1), atol=CLOSE)
-    assert found.ood_score == pytest.approx(-logsumexp(each, axis=1).mean(), abs=CLOSE)
+    strange = [colour_distance(calibrated.seen(path)) - PLAIN for path in windows[:count]]
+    expected = np.mean(strange - logsumexp(each, axis=1))
+    assert min(strange) > 0 and found.ood_score == pytest.approx(expected, abs=CLOSE)
     assert found.calibration is calibrated.calibration[count - 1]
 
 

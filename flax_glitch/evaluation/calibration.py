@@ -22,6 +22,9 @@ ENOUGH = 20
 LIKE = 0.95
 """Share of validation's glitches that are not called unlike anything in training."""
 
+PLAIN = 12.0
+"""Up to this `colour_distance` a picture is in Gravity Spy's colours; as JPEG it has up to 10."""
+
 TEMPERATURES = (0.05, 20.0)
 """The lowest and the highest temperature."""
 
@@ -30,6 +33,7 @@ Scores = Float[np.ndarray, "glitch 22"]
 
 def fit(
     logits: Float[np.ndarray, "sample 22"],
+    colours: Float[np.ndarray, " sample"],
     glitches: Int[np.ndarray, " sample"],
     labels: Int[np.ndarray, " glitch"],
     fused: Scores | None = None,
@@ -43,6 +47,7 @@ def fit(
 
     Args:
         logits: of each picture by itself.
+        colours: its `colour_distance`.
         glitches: its glitch, numbered from 0 without gaps.
         labels: the true class of each glitch.
         fused: scores of each glitch, if the network judges all its windows together.
@@ -51,16 +56,14 @@ def fit(
     members, windows = _shuffled(glitches, seed), np.bincount(glitches)
     found: list[Calibration] = []
     for count in range(1, len(DURATIONS) + 1):
-        if fused is None or count == 1:
-            rows = np.flatnonzero(windows >= count)
-            views = logits[[members[row][:count] for row in rows]]
-        else:
-            rows = np.flatnonzero(windows == count)
-            views = fused[rows][:, None]
-        if len(rows) >= ENOUGH:
-            found.append(_measured(views, labels[rows]))
-        else:
+        whole = fused if count > 1 else None
+        rows = np.flatnonzero(windows >= count if whole is None else windows == count)
+        drawn = [members[row][:count] for row in rows]
+        if len(rows) < ENOUGH:
             found += found[-1:]
+            continue
+        judged = logits[drawn] if whole is None else whole[rows][:, None]
+        found.append(_measured(judged, colours[drawn], labels[rows]))
     return tuple(found)
 
 
@@ -98,9 +101,20 @@ def energy(logits: Float[np.ndarray, "*batch 22"]) -> Float[np.ndarray, "*batch"
     return -np.asarray(logsumexp(logits.astype(float), axis=-1))
 
 
-def unlikeness(logits: Float[np.ndarray, "*glitch view 22"]) -> Float[np.ndarray, "*glitch"]:
-    """Returns the out-of-distribution score of glitches: the mean energy of their windows."""
-    return np.asarray(energy(logits).mean(axis=-1))
+def unlikeness(
+    logits: Float[np.ndarray, "*glitch seen 22"], colours: Float[np.ndarray, "*glitch view"]
+) -> Float[np.ndarray, "*glitch"]:
+    """Returns the out-of-distribution score of glitches.
+
+    It is the mean energy, and the mean distance of strange colours on top: a network is sure of
+    photographs, as of the brightest glitches.
+
+    Args:
+        logits: of each window, or of all together.
+        colours: `colour_distance` of each window.
+    """
+    strange = np.maximum(colours - PLAIN, 0).mean(axis=-1)
+    return np.asarray(energy(logits).mean(axis=-1) + strange)
 
 
 def conformal_set(
@@ -123,13 +137,17 @@ def _threshold(calibration: Calibration, coverage: float) -> float:
     return calibration.scores[quantile] if level <= 1 else 1.0
 
 
-def _measured(views: Float[np.ndarray, "glitch view 22"], labels: Labels) -> Calibration:
-    scores = views.mean(axis=1)  # but for a constant the mean log-probability
+def _measured(
+    logits: Float[np.ndarray, "glitch seen 22"],
+    colours: Float[np.ndarray, "glitch view"],
+    labels: Labels,
+) -> Calibration:
+    scores = logits.mean(axis=1)  # but for a constant the mean log-probability
     temperature = fitted_temperature(scores, labels)
     true = softmax(scores.astype(float) / temperature, axis=1)[np.arange(len(labels)), labels]
     shares = np.linspace(0, 1, QUANTILES)
     quantiles = np.quantile(np.clip(1 - true, 0, 1), shares, method="inverted_cdf")
-    unlike = np.quantile(unlikeness(views), LIKE, method="higher")
+    unlike = np.quantile(unlikeness(logits, colours), LIKE, method="higher")
     return Calibration(temperature, float(unlike), tuple(quantiles.tolist()), len(labels))
 
 

@@ -116,7 +116,7 @@ def reliability_diagram(answers: Mapping[str, Probabilities], labels: Labels, ti
         colour = _VIRIDIS(0.75 - 0.35 * place)
         axes.plot(confidence, right, _MARKERS[place], color=colour, linewidth=1.3, label=ece)
         axes.scatter(confidence, right, 20 + 280 * n / n.sum(), color=colour, alpha=0.4)
-    axes.legend(loc="upper left", fontsize=9, title="Area: number of answers")
+    axes.legend(loc="lower right", fontsize=9, title="Area: number of answers")
     axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.02))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1))

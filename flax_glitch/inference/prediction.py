@@ -9,8 +9,7 @@ from flax_glitch.classes import CLASSES
 from flax_glitch.evaluation.calibration import conformal_set
 
 NO_CALIBRATION = (
-    "the model isn't calibrated, so that no set of classes has a known coverage: take one that was "
-    "trained with validation glitches"
+    "the model isn't calibrated, as sets of classes want: take one trained with validation glitches"
 )
 
 
@@ -31,7 +30,8 @@ class Prediction:
         q: the Q of its pictures, where strain was given.
         raw: logits that these are the softmax of, at the calibration's temperature; the mean of
             its pictures', or the network's own if it judges them together.
-        ood_score: how unlike the training pictures it is, by energy; see `unlike`.
+        ood_score: how unlike the training pictures it is; see `unlike` and
+            `evaluation.calibration.unlikeness`.
         calibration: what validation says of glitches in so many pictures, if the model has any.
     """
 

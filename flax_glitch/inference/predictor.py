@@ -22,6 +22,7 @@ from flax_glitch.evaluation.calibration import temperature_of, unlikeness
 from flax_glitch.inference.prediction import Failure, Prediction
 from flax_glitch.models.classifier import inference_mode, is_merged
 from flax_glitch.strain.picture import Scan
+from flax_glitch.strain.viridis import colour_distance
 
 SIZES = (1, 4, 16)
 """Numbers of pictures that are predicted together; others are padded to the next one."""
@@ -230,6 +231,7 @@ def _verdict(
     The mean of logits is, but for a constant, that of log-probabilities.
     """
     raw = whole.mean(axis=0, dtype=float)
+    colours = np.array([colour_distance(view.pixels) for view in glitch])
     return Prediction(
         inputs=tuple(view.name for view in glitch),
         gravityspy_id=glitch[0].gravityspy_id,
@@ -239,6 +241,6 @@ def _verdict(
         per_view=softmax(each / temperature_of(calibration, 1), axis=-1),
         probabilities=softmax(raw / temperature_of(calibration, len(glitch))),
         raw=raw,
-        ood_score=float(unlikeness(whole)),
+        ood_score=float(unlikeness(whole, colours)),
         calibration=calibration[len(glitch) - 1] if calibration else None,
     )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from flax_glitch.arrays import Picture
+
 VIRIDIS = np.frombuffer(
     bytes.fromhex(
         "44015444025544035745055845065a45085b46095c460b5e460c5f460e61470f62471163471265471466471567"
@@ -26,3 +28,12 @@ VIRIDIS = np.frombuffer(
     np.uint8,
 ).reshape(256, 3)
 """Red, green and blue of the 256 colours, 0 to 255, from low to high."""
+
+
+def colour_distance(picture: Picture) -> float:
+    """Returns how far a picture's colours lie from viridis, 0 to 255, over pixels and channels.
+
+    Each pixel is compared with the colour of its green, which rises all along viridis.
+    """
+    place = np.searchsorted(VIRIDIS[:, 1], picture[..., 1]).clip(max=len(VIRIDIS) - 1)
+    return float(np.abs(picture - VIRIDIS[place].astype(int)).mean())

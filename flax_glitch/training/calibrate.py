@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 from flax import nnx
 
 from flax_glitch.checkpoint import add_calibration, load_into, read_description
@@ -9,6 +10,7 @@ from flax_glitch.data.prepared import glitch_numbers
 from flax_glitch.evaluation.calibration import ENOUGH, fit
 from flax_glitch.evaluation.evaluate import evaluate
 from flax_glitch.models.classifier import build, is_merged
+from flax_glitch.strain.viridis import colour_distance
 from flax_glitch.training.card import model_card
 from flax_glitch.training.run import Run
 from flax_glitch.training.step import initial_state
@@ -30,6 +32,9 @@ def calibrate(run: Run) -> None:
     _, state = initial_state(classifier, config, train_all=config.model.weights == "none")
     merged = is_merged(config.model.name)
     outputs = evaluate(partial(run.forward, state), validation, run.batch_size, merged=merged)
-    calibration = fit(outputs.logits, outputs.glitches, outputs.glitch_labels, outputs.fused)
+    colours = np.array([colour_distance(validation[n]) for n in range(len(validation))])
+    calibration = fit(
+        outputs.logits, colours, outputs.glitches, outputs.glitch_labels, outputs.fused
+    )
     card = model_card(run.name, config, described.provenance, calibration)
     add_calibration(run.folder, calibration, card)
