@@ -9,8 +9,7 @@ READY := $(VENV)/.ready
 .PHONY: demo install train reproduce test test-all lint lock browser clean
 .DEFAULT_GOAL := demo
 
-demo: $(READY) ## train a quick model on simulated glitches if there is none, then open the app on it
-	@ls checkpoints/*/model.json >/dev/null 2>&1 || $(BIN)/python train_flax.py
+demo: $(READY) ## open the app on the model that comes with the project
 	$(BIN)/python app_gradio.py
 
 install: $(READY) ## the virtual environment with the locked packages

@@ -1,6 +1,6 @@
 """Opens the classifier in your browser.
 
-    python app_gradio.py                                  the newest model under checkpoints/
+    python app_gradio.py                                  the model that comes with the project
     python app_gradio.py --checkpoint checkpoints/mine    that model
     python app_gradio.py --share                          with a public link, if online
 
@@ -29,7 +29,7 @@ def main(
     """Opens the classifier of LIGO glitches in your browser.
 
     Args:
-        checkpoint: folder of a model; none: the newest under checkpoints/.
+        checkpoint: folder of a model; none: the one that comes with the project.
         host: address to listen at; 0.0.0.0 lets other machines in.
         port: port to listen at; none: 7860, or the next that is free.
         share: ask Gradio's service for a public link as well.

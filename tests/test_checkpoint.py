@@ -216,14 +216,19 @@ def test_a_full_disk_is_told_before_anything_is_written(folder, monkeypatch):
     assert load(folder).keys() == ARRAYS.keys()
 
 
-def test_the_newest_checkpoint_is_found(tmp_path):
+def test_a_checkpoint_is_found_by_folder_or_name_else_it_is_the_projects_own_or_the_newest(
+    tmp_path,
+):
+    absent = tmp_path / "absent"
     with pytest.raises(CheckpointError, match=r"train one with `python train_flax.py`"):
-        find_checkpoint(None, tmp_path)
+        find_checkpoint(None, tmp_path, absent)
     for age, name in enumerate(("newest", "older")):
         save_model(tmp_path / name, ARRAYS, DESCRIPTION, "")
         os.utime(tmp_path / name / "model.json", (1000 - age, 1000 - age))
-    assert find_checkpoint(None, tmp_path) == tmp_path / "newest"
+    assert find_checkpoint(None, tmp_path, absent) == tmp_path / "newest"
     assert find_checkpoint(tmp_path / "named", tmp_path) == tmp_path / "named"
+    assert find_checkpoint(Path("older"), tmp_path) == tmp_path / "older"
+    assert find_checkpoint(None, tmp_path, tmp_path / "older") == tmp_path / "older"
 
 
 def test_a_run_state_comes_back_with_its_progress(tmp_path):

@@ -151,7 +151,7 @@ def test_one_run_is_a_table_without_pairs(runs):
 def test_figures_that_older_or_released_runs_lack_are_dashes(copies):
     (copies / "first/metrics.jsonl").unlink()
     text = as_markdown(compare(systems(copies, "first")), {})
-    assert re.search(r"\| first \| resnet50 \| - \| - \| - \| 81\.82", text)
+    assert re.search(r"\| first \| resnet50 \| 24,157,718 \| - \| - \| 81\.82", text)
 
 
 def test_a_system_that_was_trained_on_what_it_was_asked_is_told(copies):

@@ -21,7 +21,7 @@ from flax_glitch.checkpoint import (
     read_description,
 )
 from flax_glitch.config import Config, OptimiserConfig, TrainingConfig
-from flax_glitch.data.tfds_builder import prepare
+from flax_glitch.data.tfds_builder import Split, prepare
 from flax_glitch.training.run import Progress, next_rate
 from flax_glitch.training.start import check_folder, train, write_settings
 
@@ -171,6 +171,28 @@ def test_a_resumed_run_keeps_its_settings_but_may_be_longer(trained, small, tmp_
         check_folder(trained, small, resume=False)
     with pytest.raises(CheckpointError, match="no run to resume"):
         check_folder(tmp_path, small, resume=True)
+
+
+def test_rare_classes_are_filled_up_in_training_alone_and_the_card_says_so(
+    small, cache, tmp_path, monkeypatch
+):
+    def doubled(split, config, folder):
+        assert folder == tmp_path / "run" / "dcgan"
+        records = [split.records[number] for number in [*range(len(split))] * 2]
+        return Split(split.name, split.entries * 2, records)
+
+    monkeypatch.setattr("flax_glitch.training.start.filled", doubled)
+    config = dataclasses.replace(
+        small,
+        data=dataclasses.replace(small.data, augment_rare="dcgan"),
+        training=dataclasses.replace(small.training, epochs=1),
+    )
+    described = train(config, tmp_path / "run", cache=cache)
+    pictures = described.provenance["data"]["pictures"]["train"]
+    assert described.provenance["generated"] == pictures
+    assert history(tmp_path / "run")[0]["step"] == 2 * pictures // 16
+    card = (tmp_path / "run" / "MODEL_CARD.md").read_text()
+    assert f"made by a DCGAN, for rare classes | {pictures} |" in card
 
 
 def test_a_run_is_not_resumed_on_other_glitches(trained, small, cache, tmp_path):

@@ -167,7 +167,7 @@ def run(
     """Opens the app and serves it until it is interrupted.
 
     Args:
-        checkpoint: folder of a model; None: the newest.
+        checkpoint: folder of a model; None: the one that comes with the project.
         host: address to listen at.
         port: port to listen at; None: 7860 or the next that is free.
         accounts: names and passwords of those who may come in; none: everybody.

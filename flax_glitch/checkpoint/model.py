@@ -30,6 +30,9 @@ from flax_glitch.models.classifier import Classifier, build
 RUNS = Path("checkpoints")
 """The folder of runs, in the folder that one works in."""
 
+DEFAULT = Path(__file__).parents[2] / "checkpoints" / "default"
+"""The model that comes with the project."""
+
 SHA256_IN_CARD = "SHA256"
 """Stands for the hash in a model card until the arrays are written."""
 
@@ -80,14 +83,18 @@ def add_calibration(folder: Path, calibration: tuple[Calibration, ...], card: st
     return described
 
 
-def find_checkpoint(given: Path | None, runs: Path = RUNS) -> Path:
-    """Returns the checkpoint of this folder, or name in the folder of runs; else the newest there.
+def find_checkpoint(given: Path | None, runs: Path = RUNS, default: Path = DEFAULT) -> Path:
+    """Returns the checkpoint of this folder, or name in the folder of runs.
+
+    With none given it is the project's own, or else the newest run.
 
     Raises:
         CheckpointError: if none is given and none is there.
     """
     if given is not None:
         return runs / given if not given.exists() and (runs / given).is_dir() else given
+    if (default / "model.json").is_file():
+        return default
     found = sorted(runs.glob("*/model.json"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise CheckpointError(

@@ -7,6 +7,7 @@ import tyro
 from flax_glitch.cli.classify import classify_inputs
 from flax_glitch.cli.compare import compare_runs
 from flax_glitch.cli.draw import draw_triggers
+from flax_glitch.cli.generate import generate_glitches
 from flax_glitch.cli.terminal import later, one_line_errors, one_line_usage
 from flax_glitch.cli.training import (
     evaluate_checkpoint,
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "compare": compare_runs,
         "draw": draw_triggers,
         "evaluate": evaluate_checkpoint,
+        "generate": generate_glitches,
         "prepare": prepare_source,
         "release": release_run,
         "simulate": simulate_glitches,

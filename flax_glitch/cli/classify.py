@@ -61,7 +61,7 @@ def classify_inputs(
     Args:
         inputs: Picture files (PNG, JPEG, WebP), or folders that are searched for them.
         events: Strain instead of pictures.
-        checkpoint: Folder of the model; the newest in checkpoints/ if not given.
+        checkpoint: Folder of the model; the one that comes with the project if not given.
         top_k: Classes shown for each glitch in the table.
         coverage: Between 0 and 1: give each glitch the fewest classes that hold the true one with
             this chance, as it was with the glitches of validation.

@@ -72,7 +72,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def open_predictor(checkpoint: Path | None, cache: Path = CACHE) -> Predictor:
-    """Returns the predictor of a checkpoint, or of the newest one."""
+    """Returns the predictor of a checkpoint, or of the one that comes with the project."""
     keep_compiled(cache)
     return Predictor.from_checkpoint(find_checkpoint(checkpoint))
 

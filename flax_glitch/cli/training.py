@@ -43,7 +43,7 @@ def evaluate_checkpoint(
     Args:
         source: Folder or HDF5 file of Gravity Spy pictures, as for training.
         split: Part of the source; all of it for pictures that were not trained on.
-        checkpoint: Folder of the model; the newest in checkpoints/ if not given.
+        checkpoint: Folder of the model; the one that comes with the project if not given.
         out: Folder to write to; evaluation/ in the model's folder if not given.
         seed: Seed of the split by glitch; that of the model's training if not given.
         cache: Folder for prepared data.

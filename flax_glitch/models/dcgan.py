@@ -6,6 +6,8 @@ told the class. The discriminator's layers are held by their spectral norm in pl
 normalisation (Miyato et al. 2018, arXiv:1802.05957), because that trains more steadily.
 """
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -44,8 +46,7 @@ class Generator(nnx.Module):
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
         widths = [8 * width, 4 * width, 2 * width, width, len(DURATIONS)]
         self.start = dense(LATENT + len(CLASSES), START**2 * widths[0], rngs=rngs)
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.stages = nnx.List([Upscale(below, above, rngs=rngs) for below, above in pairs])
+        self.stages = nnx.List([Upscale(a, b, rngs=rngs) for a, b in pairwise(widths)])
         norms = [batch_norm(w, momentum=0.9, epsilon=1e-5, rngs=rngs) for w in widths[:-1]]
         self.norms = nnx.List(norms)
 
@@ -68,8 +69,7 @@ class Discriminator(nnx.Module):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
         widths = [len(DURATIONS), width, 2 * width, 4 * width, 8 * width]
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        layers = [Conv(a, b, 4, stride=2, padding=1, rngs=rngs) for a, b in pairs]
+        layers = [Conv(a, b, 4, stride=2, padding=1, rngs=rngs) for a, b in pairwise(widths)]
         self.stages = nnx.List([nnx.SpectralNorm(layer, rngs=rngs) for layer in layers])
         end = dense(START**2 * widths[-1], len(CLASSES), rngs=rngs)
         self.end = nnx.SpectralNorm(end, rngs=rngs)
@@ -98,7 +98,7 @@ class Upscale(nnx.Module):
     def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs) -> None:
         self.conv = Conv(in_features, 4 * out_features, 3, padding=1, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n {2*h} {2*w} d"]:
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n 2*h 2*w d"]:
         """Returns the maps twice as large."""
         n, h, w, _ = x.shape
         pixels = self.conv(x).reshape(n, h, w, 2, 2, -1)

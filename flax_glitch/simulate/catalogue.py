@@ -68,7 +68,7 @@ def draw_glitches(
         raise UsageError(f"{per_class} glitches a class can't be drawn; give at least 1")
     if seed < 0:
         raise UsageError(f"seed {seed}: give 0 or more")
-    labels = _labels(classes)
+    labels = chosen_classes(classes)
     try:
         _claim(out)
         missing = list(_missing(out, labels, per_class, seed))
@@ -91,7 +91,12 @@ def glitch_id(label: str, number: int, seed: int) -> str:
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:10])
 
 
-def _labels(classes: Sequence[str]) -> list[str]:
+def chosen_classes(classes: Sequence[str]) -> list[str]:
+    """Returns the classes that these names mean, in index order.
+
+    Raises:
+        UsageError: naming those that mean none, or if there is none at all.
+    """
     labels = {name: class_name(name) for name in classes}
     if unknown := [name for name, label in labels.items() if label is None]:
         raise UsageError(f"no class: {', '.join(unknown)}; choose from {', '.join(CLASSES)}")

@@ -44,6 +44,7 @@ A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO gl
 | | |
 |---|---|
 | Data | {data["layout"]} layout, glitches: {counts}; split by glitch |
+| Training pictures made by a DCGAN, for rare classes | {provenance.get("generated", 0)} |
 | Classes without a training picture | {", ".join(data["absent"]) or "none"} |
 | Input | {_input(config)} |
 | Weights at the start | {Path(config.model.weights).name} |

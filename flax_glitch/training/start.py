@@ -29,6 +29,7 @@ from flax_glitch.models.classifier import build, is_merged
 from flax_glitch.models.pretrained import load_weights
 from flax_glitch.training.calibrate import calibrate
 from flax_glitch.training.card import trained_on
+from flax_glitch.training.gan import filled
 from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import (
     TrainState,
@@ -166,7 +167,10 @@ def make_run(
     config: Config, folder: Path, prepared: Prepared, graphdef: nnx.GraphDef, states: RunStates
 ) -> Run:
     """Returns the fixed parts of a run."""
-    train_split = prepared.split("train")
+    real = prepared.split("train")
+    train_split = (
+        filled(real, config, folder / "dcgan") if config.data.augment_rare != "none" else real
+    )
     units = train_split.together if is_merged(config.model.name) else train_split.alone
     train_all = config.model.weights == "none"
     labels = labels_of(train_split, units)
@@ -175,7 +179,7 @@ def make_run(
         config=config,
         folder=folder,
         prepared=prepared,
-        provenance=provenance(config, prepared),
+        provenance=provenance(config, prepared) | {"generated": len(train_split) - len(real)},
         train=train_split,
         units=units,
         train_step=make_train_step(graphdef, config, labels, train_all=train_all),

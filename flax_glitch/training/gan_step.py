@@ -1,0 +1,183 @@
+"""The training state of a DCGAN and the pure function that carries it one step further.
+
+The networks see amplitudes, roots of normalised energy: as energies, noise would be all dark.
+Losses are the hinges of Miyato et al. 2018 (arXiv:1802.05957, eq. 16 and 17). Pictures are drawn
+with a moving average of the generator (Yazici et al. 2019, arXiv:1806.04498).
+"""
+
+import dataclasses
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Float, UInt8
+
+from flax_glitch.arrays import AnyArray, Labels, Mask
+from flax_glitch.classes import CLASSES
+from flax_glitch.models.dcgan import LATENT, ClassVectors, Discriminator, Generator, Maps
+
+BATCH = 32
+"""Glitches a step."""
+
+WIDTH = 16
+"""Channels of the largest maps in both networks."""
+
+MEMORY = 0.998
+"""Share of the moving average that a step keeps."""
+
+ADAM = optax.adam(5e-4, b1=0.5)
+"""Radford's, whose 2e-4 takes more than twice as many steps here."""
+
+Network = tuple[nnx.State, nnx.State]
+"""Parameters and statistics."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Glitches:
+    """What there is to learn from: all windows, which of them there are, and the classes."""
+
+    windows: UInt8[AnyArray, "glitch 64 64 4"]
+    """Normalised energy; 255 is 25.5, the brightest colour."""
+    mask: Mask
+    labels: Labels
+    chances: Float[AnyArray, " glitch"]
+    """Of being drawn."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class GanState:
+    """All that changes in training, and the key of all draws."""
+
+    step: jax.Array
+    key: jax.Array
+    generator: Network
+    average: Network
+    """The generator's moving average."""
+    discriminator: Network
+    optimisers: tuple[optax.OptState, optax.OptState]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class GanOutput:
+    """What a step says: both losses, and the shares of real and of made glitches told as such."""
+
+    generator_loss: jax.Array
+    discriminator_loss: jax.Array
+    real_told: jax.Array
+    made_told: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """A batch of real glitches as the networks see them."""
+
+    pictures: Maps
+    mask: jax.Array
+    classes: ClassVectors
+
+
+def initial_gan(seed: int) -> GanState:
+    """Returns the state before the first step."""
+    rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles four times as fast
+    _, *generator = nnx.split(Generator(WIDTH, rngs=rngs), nnx.Param, ...)
+    _, *discriminator = nnx.split(Discriminator(WIDTH, rngs=rngs), nnx.Param, ...)
+    state = GanState(
+        step=jnp.zeros((), jnp.int32),
+        key=jax.random.PRNGKey(seed),
+        generator=(generator[0], generator[1]),
+        average=(generator[0], generator[1]),
+        discriminator=(discriminator[0], discriminator[1]),
+        optimisers=(ADAM.init(generator[0]), ADAM.init(discriminator[0])),
+    )
+    # Copies on a named device, as restored ones are: the step is compiled once for both.
+    return jax.device_put(state, jax.devices()[0], may_alias=False)
+
+
+@partial(jax.jit, donate_argnums=0)
+def gan_step(state: GanState, glitches: Glitches) -> tuple[GanState, GanOutput]:
+    """Returns the state after the discriminator and then the generator learnt from a new batch."""
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    drawn = draw(glitches, keys[0])
+    pictures, _ = make(state.generator, drawn, keys[1])
+    (critical, (norms, real, made)), slope = jax.value_and_grad(criticism, has_aux=True)(
+        state.discriminator[0], state.discriminator[1], drawn, pictures
+    )
+    update, critic_optimiser = ADAM.update(slope, state.optimisers[1])
+    critic = optax.apply_updates(state.discriminator[0], update), norms
+
+    (failed, statistics), slope = jax.value_and_grad(failure, has_aux=True)(
+        state.generator[0], state.generator[1], critic, drawn, keys[2]
+    )
+    update, maker_optimiser = ADAM.update(slope, state.optimisers[0])
+    maker = optax.apply_updates(state.generator[0], update), statistics
+    new = GanState(
+        step=state.step + 1,
+        key=state.key,
+        generator=maker,
+        average=_averaged(state.average, maker, state.step),
+        discriminator=critic,
+        optimisers=(maker_optimiser, critic_optimiser),
+    )
+    return new, GanOutput(failed, critical, real, made)
+
+
+def averaged_generator(state: GanState) -> Generator:
+    """Returns the generator to draw pictures with."""
+    network = nnx.merge(_graph(Generator, WIDTH), *state.average)
+    return nnx.view(network, use_running_average=True)
+
+
+def draw(glitches: Glitches, key: jax.Array) -> Drawn:
+    """Returns a batch of glitches, drawn by their chances."""
+    size, chances = len(glitches.labels), jnp.asarray(glitches.chances)
+    numbers = jax.random.choice(key, size, (BATCH,), p=chances)
+    amplitudes = jnp.sqrt(jnp.asarray(glitches.windows)[numbers] / 255)
+    mask = jnp.asarray(glitches.mask)[numbers, None, None]
+    labels = jnp.asarray(glitches.labels)[numbers]
+    return Drawn(2 * amplitudes - 1, mask, jax.nn.one_hot(labels, len(CLASSES)))
+
+
+def make(maker: Network, drawn: Drawn, key: jax.Array) -> tuple[Maps, nnx.State]:
+    """Returns pictures of the classes drawn, dark where those lack a window, and the statistics."""
+    network = nnx.merge(_graph(Generator, WIDTH), *maker, copy=True)
+    network = nnx.view(network, use_running_average=False)
+    made = network(jax.random.normal(key, (len(drawn.classes), LATENT)), drawn.classes)
+    return jnp.where(drawn.mask, made, -1), nnx.state(network, nnx.BatchStat)
+
+
+def criticism(
+    parameters: nnx.State, norms: nnx.State, drawn: Drawn, made: Maps
+) -> tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]:
+    """Returns the discriminator's loss; and its norms and the shares that it told rightly."""
+    network = nnx.merge(_graph(Discriminator, WIDTH), parameters, norms, copy=True)
+    pictures = jnp.concatenate([drawn.pictures, made])
+    scores = network(pictures, jnp.concatenate([drawn.classes, drawn.classes]))
+    on_real, on_made = jnp.split(scores, 2)
+    loss = jnp.mean(jax.nn.relu(1 - on_real)) + jnp.mean(jax.nn.relu(1 + on_made))
+    norms = nnx.state(network, nnx.BatchStat)
+    return loss, (norms, jnp.mean(on_real > 0), jnp.mean(on_made < 0))
+
+
+def failure(
+    parameters: nnx.State, statistics: nnx.State, critic: Network, drawn: Drawn, key: jax.Array
+) -> tuple[jax.Array, nnx.State]:
+    """Returns the generator's loss, how much is seen through, and its new statistics."""
+    pictures, statistics = make((parameters, statistics), drawn, key)
+    network = nnx.merge(_graph(Discriminator, WIDTH), *critic, copy=True)
+    return -jnp.mean(network(pictures, drawn.classes)), statistics
+
+
+def _averaged(average: Network, now: Network, step: jax.Array) -> Network:
+    kept = jnp.minimum(MEMORY, (1 + step) / (10 + step))  # the first steps are soon forgotten
+    return jax.tree.map(lambda old, new: kept * old + (1 - kept) * new, average, now)
+
+
+@cache
+def _graph(kind: type[Generator] | type[Discriminator], width: int) -> nnx.GraphDef:
+    return nnx.graphdef(nnx.eval_shape(lambda: kind(width, rngs=nnx.Rngs(0))))
