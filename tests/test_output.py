@@ -165,5 +165,5 @@ def test_csv_and_table_mark_what_is_unlike_training_and_show_the_set():
 def test_a_set_needs_a_calibration_and_a_share():
     with pytest.raises(ValueError, match="isn't calibrated"):
         WHOLE.classes(0.9)
-    with pytest.raises(ValueError, match="coverage 1.0: give a share between 0 and 1"):
+    with pytest.raises(ValueError, match=r"coverage 1\.0: give a share between 0 and 1"):
         ODD.classes(1.0)
