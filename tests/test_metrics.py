@@ -62,11 +62,21 @@ def test_the_areas_under_the_curves_agree_with_their_definitions():
     assert metrics["roc_auc"] == pytest.approx(np.mean(wins))
 
 
+def test_binary_accuracy_is_that_of_keras():
+    keras = pytest.importorskip("keras")
+    probabilities, labels = made_up(300)
+    theirs = keras.metrics.binary_accuracy(np.eye(22)[labels], probabilities, threshold=0.5)
+    found = epoch_metrics(probabilities, labels)["binary_accuracy"]
+    assert found == pytest.approx(np.asarray(theirs).mean(), abs=1e-6)
+    assert found > 0.9 > epoch_metrics(probabilities, labels)["accuracy"]
+
+
 def test_epoch_metrics_are_those_of_the_whole_summary():
     probabilities, labels = made_up(300)
     summary = summarise(probabilities, labels)
     few = epoch_metrics(probabilities, labels)
-    assert list(few) == ["accuracy", "precision_macro", "recall_macro", "pr_auc", "roc_auc"]
+    kinds = ["accuracy", "binary_accuracy", "precision_macro", "recall_macro", "pr_auc", "roc_auc"]
+    assert list(few) == kinds
     assert few == {name: summary[name] for name in few}
 
 

@@ -53,7 +53,8 @@ from flax_glitch.data.batches import training_batches
 from flax_glitch.data.tfds_builder import prepare
 logging.getLogger("absl").setLevel(logging.WARNING)
 prepared = prepare(Path(sys.argv[1]), 32, cache=Path(sys.argv[2]), progress=False)
-list(training_batches(prepared.split("train"), 4, seed=0, epoch=0))
+train = prepared.split("train")
+list(training_batches(train, train.alone, 4, seed=0, epoch=0))
 if "tensorflow" in sys.modules:
     raise RuntimeError("TensorFlow was imported")
 """
