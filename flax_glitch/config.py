@@ -53,7 +53,7 @@ class DataConfig:
     split_seed: int = 0
     """Seed of the split by glitch, where the source has no split of its own."""
     batch_size: int = 32
-    """Pictures a training step."""
+    """Pictures a training step; glitches, where all windows of one are judged together."""
     variation: Literal["none", "report", "drift"] = "none"
     """How pictures are varied at random in training. report: mirrored in time and zoomed by up to a
     tenth; drift: shifted, zoomed, brighter, darker, unsharp, as other plots of the same glitch."""
@@ -180,7 +180,7 @@ SYSTEMS: Mapping[ModelName, Config] = MappingProxyType(
         ),
         "compact": Config(
             Preprocessing(112, colour="grayscale", normalise="unit"),
-            DataConfig(batch_size=64, variation="drift"),
+            DataConfig(batch_size=16, variation="drift"),
             ModelConfig("compact", "none", dropout=0.3, batch_norm_momentum=0.95),
             OptimiserConfig(2e-3, "cosine"),
             TrainingConfig(epochs=20),

@@ -181,12 +181,17 @@ def test_a_batch_fuses_windows_and_puts_failures_first(predictor, pictures):
     table = batch.table_of(results)
     assert table[0][0] == "text.png"
     assert table[0][1].startswith("Failed: it is not a PNG, JPEG or WebP picture")
-    of_glitch = [row for row in table if row[4] == "xy.z"]
+    of_glitch = [row for row in table if row[5] == "xy.z"]
     assert [row[:2] for row in of_glitch] == [
         ["L1_xy.z_spectrogram_0.5.png", "Koi Fish"],
         ["L1_xy.z_spectrogram_1.0.png", "Koi Fish"],
     ]
-    assert {row[3] for row in of_glitch} == {"0.5, 1.0"}
+    (alone,) = [result.per_view.max(1) for result in results if "L1_xy.z_spec" in str(result)]
+    assert [row[3:5] for row in of_glitch] == [
+        ["0.5", f"Koi Fish {alone[0]:.0%}"],
+        ["1.0", f"Koi Fish {alone[1]:.0%}"],
+    ]
+    assert [row[4] for row in table if row[0] == "mine.png"] == [""]
     assert len(captions) == 3
     assert told[-1] == (4, 4)
     assert batch.summarise(results).startswith("**3 pictures of 2 glitches**; 1 failed")

@@ -104,7 +104,10 @@ def test_each_window_says_its_length_and_what_it_shows_by_itself(predictor, file
     answer = answered(predictor, "1016.5", "", files["good"])
     captions = [caption for _, caption in captioned(answer)]
     own = answer.found["per_view"]["4.0"]
-    assert captions[3] == f"4.0 s: {own['confidence']:.0%} {own['class'].replace('_', ' ')}"
+    shown = own["class"].replace("_", " ")
+    assert captions[3] == f"4.0 s: {own['confidence']:.0%} {shown}"
+    assert answer.verdict.count('<th scope="row">') == 4
+    assert f'<th scope="row">4.0 s</th><td>{shown}</td>' in answer.verdict
 
 
 def test_plain_numbers_are_taken_with_their_start_rate_and_detector(predictor, files):

@@ -170,13 +170,13 @@ def windows(*named):
     return Split("train", tuple(entries), Records(len(entries)))
 
 
-def test_windows_of_a_glitch_come_together_each_in_its_place_and_unknown_ones_where_room_is():
+def test_windows_of_a_glitch_come_in_their_places_unknown_ones_where_room_is_then_repeated():
     split = windows((0, 4.0), (1, 1.0), (0, 0.5), (2, None), (1, None))
     np.testing.assert_array_equal(split.together, [[2, -1, -1, 0], [4, 1, -1, -1], [3, -1, -1, -1]])
     (batch,) = evaluation_batches(split, split.together, 3)
     np.testing.assert_array_equal(batch.mask, split.together >= 0)
     np.testing.assert_array_equal(
-        batch.views[..., 0, 0, 0], [[2, 0, 0, 0], [4, 1, 0, 0], [3, 0, 0, 0]]
+        batch.views[..., 0, 0, 0], [[2, 0, 0, 0], [4, 1, 1, 1], [3, 3, 3, 3]]
     )
     np.testing.assert_array_equal(batch.labels, [0, 1, 2])
 

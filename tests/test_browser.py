@@ -20,8 +20,10 @@ PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-def predictor():
-    return NearestPicture()
+def predictor(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    Image.effect_noise((400, 300), 50).save(folder / "learning_curves.png")
+    return NearestPicture(folder)
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +188,8 @@ def test_a_batch_of_good_and_bad_files_gives_table_gallery_csv_and_json(page, pi
     expect(rows).to_have_count(5)
     expect(rows.nth(0)).to_contain_text("Failed: it is")
     expect(rows.nth(1)).to_contain_text("Failed: it is")
+    own = [cell.inner_text() for cell in page.locator(".results [data-col='4']").all()]
+    assert len([text for text in own if text.startswith("Koi Fish")]) == 2
     expect(page.locator(".results img")).to_have_count(3)
     expect(page.locator(".results .caption-label").first).to_contain_text("Whistle")
     found = {kind: download(page, kind, tmp_path).read_text() for kind in ("CSV", "JSON")}
@@ -216,11 +220,15 @@ def test_an_empty_batch_is_answered_in_a_sentence(page):
     expect(page.get_by_text("Choose some pictures first.")).to_be_visible()
 
 
-def test_the_guide_shows_the_classes_and_the_model(page):
+def test_the_guide_shows_the_classes_and_the_next_tab_the_model(page):
     page.get_by_role("tab", name="Guide").click()
     expect(page.locator(".guide li")).to_have_count(22)
-    expect(page.get_by_text("0123456789ab", exact=True)).to_be_visible()
+    page.get_by_role("tab", name="Model").click()
     expect(page.get_by_text("not on detector data").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Learning curves")).to_be_visible()
+    curves = page.get_by_alt_text("Learning curves: ")
+    curves.scroll_into_view_if_needed()
+    expect(curves).to_have_js_property("naturalWidth", 400)
 
 
 def test_the_page_is_there_before_the_examples_are_simulated(
@@ -244,7 +252,7 @@ def test_the_page_is_there_before_the_examples_are_simulated(
 def test_every_picture_is_described_and_every_input_labelled(page):
     page.get_by_alt_text("Blip", exact=True).click()
     expect(page.locator(".bars li")).to_have_count(5)
-    for tab in ("Classify", "Batch", "Guide"):
+    for tab in ("Classify", "Batch", "Guide", "Model"):
         page.get_by_role("tab", name=tab).click()
         assert page.locator("h1:visible").count() == 1
         for image in page.locator("img:visible").all():

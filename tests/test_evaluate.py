@@ -92,8 +92,7 @@ def test_a_network_that_wants_all_windows_judges_each_glitch_whole_and_each_pict
     split = Split("test", entries, whole.records)
 
     def sum_of_greys(views, mask):
-        assert (np.asarray(views)[~np.asarray(mask)] == 0).all()
-        greys = jnp.sum(views[:, :, 0, 0, 0], axis=1, dtype=jnp.int32)
+        greys = jnp.sum(views[:, :, 0, 0, 0] * mask, axis=1, dtype=jnp.int32)
         return 5 * jax.nn.one_hot(greys, 22)[:, None]
 
     outputs = evaluate(sum_of_greys, split, 4, merged=True)
@@ -121,7 +120,7 @@ def test_fusing_here_is_fusing_as_the_model_does(four_views):
     views = views.at[1, 0].set(four_views.logits[2])
     mask = jnp.array([[True] * 4, [True, False, False, False]])
     np.testing.assert_allclose(
-        four_views.glitch_probabilities, np.exp(fuse(views, mask)), rtol=1e-5
+        four_views.glitch_probabilities, jax.nn.softmax(fuse(views, mask)), rtol=1e-5
     )
 
 

@@ -5,13 +5,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_sample_weight
 
-from flax_glitch.config import OptimiserConfig
+from flax_glitch.config import (
+    Config,
+    ModelConfig,
+    OptimiserConfig,
+    Preprocessing,
+    TrainingConfig,
+)
+from flax_glitch.data.batches import Batch
+from flax_glitch.data.pictures import standardise
+from flax_glitch.models.classifier import build, training_mode
 from flax_glitch.training.step import (
     class_weights,
     drop_windows,
+    initial_state,
+    make_train_step,
     rare_classes,
     rmsprop,
     weighted_loss,
@@ -64,6 +76,29 @@ def test_windows_are_left_out_but_never_all_and_none_is_invented():
     # half are left whole, and of the others those whose two other windows stay: 1/2 + 1/2 * 1/4
     assert whole[::2].mean() == pytest.approx(0.625, abs=0.06)
     assert kept[::2, [0, 1, 3]].mean(axis=0) == pytest.approx(np.full(3, 5 / 6), abs=0.06)
+
+
+def test_a_glitch_is_trained_on_the_mean_score_of_windows_that_stay():
+    config = Config(
+        Preprocessing(32, colour="grayscale", normalise="unit"),
+        model=ModelConfig("compact", "none", dropout=0.0),
+        training=TrainingConfig(imbalance="none"),
+    )
+    classifier = build(config.model, config.preprocessing, rngs=nnx.Rngs(0))
+    views = RNG.integers(0, 256, (12, 4, 32, 32, 3), np.uint8)
+    mask = np.tile([True, False, False, True], (12, 1))
+    mask[6:, 0] = False
+    batch = Batch(views, mask, np.zeros(12, int), np.ones(12, np.float32))
+    model = training_mode(classifier, train_all=True)
+    each = np.asarray(model(standardise(views, config.preprocessing), mask, jax.random.key(0)))
+    graphdef, state = initial_state(classifier, config, train_all=True)
+    step = make_train_step(graphdef, config, batch.labels, train_all=True)
+    found = np.asarray(step(state, batch, jax.random.key(1))[1].logits)
+    np.testing.assert_allclose(found[6:], each[6:, 3], atol=1e-5)
+    possible = np.stack([each[:, 0], each[:, 3], each[:, [0, 3]].mean(axis=1)])[:, :6]
+    close = np.isclose(found[:6], possible, atol=1e-5).all(axis=2)
+    assert close.any(axis=0).all()
+    assert close[2].any() and not close[2].all()
 
 
 def test_the_loss_is_the_mean_of_weighted_cross_entropies():

@@ -1,1 +1,1 @@
-"""The browser app: one page with a tab to classify a picture, one for many, and a guide."""
+"""The browser app: one page with tabs for a picture, many, strain, the classes, the model."""

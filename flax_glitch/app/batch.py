@@ -13,9 +13,18 @@ from gradio.utils import get_upload_folder
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
 from flax_glitch.inference.output import UNLIKE, as_objects, render, window_name
+from flax_glitch.inference.prediction import ranked
 from flax_glitch.inference.predictor import Failure, Prediction, Predictor
 
-HEADERS = ["File", "Verdict", "Confidence (%)", "Windows (s)", "Glitch id", "Top 3"]
+HEADERS = [
+    "File",
+    "Verdict",
+    "Confidence (%)",
+    "Window (s)",
+    "This window alone",
+    "Glitch id",
+    "Top 3",
+]
 
 Result = Prediction | Failure
 
@@ -38,11 +47,11 @@ def add(predictor: Predictor) -> None:
         json_button = gr.DownloadButton("Download JSON", size="md", visible=False)
     table = gr.Dataframe(
         headers=HEADERS,
-        datatype=["str", "str", "number", "str", "str", "str"],
+        datatype=["str", "str", "number", "str", "str", "str", "str"],
         label="Results",
         interactive=False,
         wrap=True,
-        column_widths=["220px", "240px", "105px", "105px", "130px", "260px"],
+        column_widths=["200px", "170px", "105px", "85px", "160px", "120px", "220px"],
         elem_classes="results",
         max_height=420,
         visible=False,
@@ -134,15 +143,23 @@ def table_of(results: Sequence[Result]) -> list[list[Any]]:
 
 def _rows(result: Result) -> list[list[Any]]:
     if isinstance(result, Failure):
-        return [[result.input, f"Failed: it {result.error}", None, "", "", ""]]
+        return [[result.input, f"Failed: it {result.error}", None, "", "", "", ""]]
     verdict = [
         readable(result.label) + f", but {UNLIKE}" * bool(result.unlike),
         round(100 * result.confidence, 1),
-        ", ".join(window_name(duration) for duration in result.durations),
-        result.gravityspy_id or "",
-        ", ".join(f"{readable(name)} {p:.0%}" for name, p in result.top(3)),
     ]
-    return [[name, *verdict] for name in result.inputs]
+    glitch = [result.gravityspy_id or "", _listed(result.top(3))]
+    alone = [_listed(ranked(row)[:1]) for row in result.per_view]
+    if len(alone) == 1:
+        alone = [""]
+    return [
+        [name, *verdict, window_name(duration), own, *glitch]
+        for name, duration, own in zip(result.inputs, result.durations, alone, strict=True)
+    ]
+
+
+def _listed(classes: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{readable(name)} {p:.0%}" for name, p in classes)
 
 
 def write(results: Sequence[Result], predictor: Predictor) -> tuple[str, str]:

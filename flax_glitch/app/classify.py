@@ -10,7 +10,8 @@ import gradio as gr
 import numpy as np
 
 from flax_glitch.classes import MORPHOLOGY, readable
-from flax_glitch.inference.output import as_objects
+from flax_glitch.inference.output import as_objects, window_name
+from flax_glitch.inference.prediction import ranked
 from flax_glitch.inference.predictor import Failure, Prediction, Predictor
 
 LOW_CONFIDENCE = 0.5
@@ -140,7 +141,7 @@ def classify(
 
 
 def verdict_of(prediction: Prediction | Failure) -> str:
-    """Returns the verdict as HTML: class, confidence, what it looks like, and what to beware of."""
+    """Returns the verdict as HTML: class, confidence, looks, what to beware of, each window's."""
     if isinstance(prediction, Failure):
         sentence = f"{escape(prediction.input)} {escape(prediction.error)}."
         return f'<div class="verdict failed" role="alert"><p>{sentence}</p></div>'
@@ -149,7 +150,24 @@ def verdict_of(prediction: Prediction | Failure) -> str:
         '<div class="verdict" role="status">'
         f"<h2>{readable(prediction.label)}</h2>"
         f'<p class="confidence">{percent(prediction.confidence)} confident</p>'
-        f"<p>{MORPHOLOGY[prediction.label]}.</p>{notes}</div>"
+        f"<p>{MORPHOLOGY[prediction.label]}.</p>{notes}</div>{windows_of(prediction)}"
+    )
+
+
+def windows_of(prediction: Prediction) -> str:
+    """Returns the verdict of each window by itself as HTML, empty if there is but one window."""
+    if len(prediction.durations) == 1:
+        return ""
+    verdicts = [ranked(row)[0] for row in prediction.per_view]
+    rows = "".join(
+        f'<tr><th scope="row">{window_name(duration)} s</th><td>{readable(name)}</td>'
+        f"<td>{percent(p)}</td></tr>"
+        for duration, (name, p) in zip(prediction.durations, verdicts, strict=True)
+    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Window", "Verdict", "Confidence"))
+    return (
+        '<table class="each"><caption>Each window by itself</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
 

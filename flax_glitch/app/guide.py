@@ -1,4 +1,4 @@
-"""The Guide tab: the 22 classes in a picture and a line each, and the model that judges them."""
+"""The Guide tab: the 22 classes in a picture and a line each."""
 
 import base64
 import io
@@ -9,24 +9,19 @@ from PIL import Image
 
 from flax_glitch.arrays import Picture
 from flax_glitch.classes import MORPHOLOGY, readable
-from flax_glitch.inference.predictor import Predictor
 
 THUMBNAIL = (110, 92)
 """Width and height of a picture of the guide, pixels."""
 
 
-def add(predictor: Predictor) -> gr.HTML:
+def add() -> gr.HTML:
     """Adds the parts of the tab to the page that is being built; returns the classes' part."""
     gr.Markdown(
         "## The 22 classes of Gravity Spy\nTime runs to the right, frequency upwards; the "
         "brighter, the more energy. These glitches are simulated by this project, one a class: "
         "real ones vary far more."
     )
-    classes = gr.HTML(classes_of({}), label="The 22 classes")
-    with gr.Accordion("The model", open=True):
-        gr.Markdown(f"**{predictor.name}** · sha256 `{predictor.sha256[:12]}`")
-        gr.Markdown(_one_level_down(predictor.card))
-    return classes
+    return gr.HTML(classes_of({}), label="The 22 classes")
 
 
 def classes_of(pictures: Mapping[str, Picture]) -> str:
@@ -46,10 +41,6 @@ def _picture_of(name: str, pictures: Mapping[str, Picture]) -> str:
         f'<img src="{_inline(pictures[name])}" alt="Simulated example of {readable(name)}" '
         f'width="{width}" height="{height}">'
     )
-
-
-def _one_level_down(card: str) -> str:
-    return "\n".join(f"##{line}" if line.startswith("#") else line for line in card.splitlines())
 
 
 def _inline(picture: Picture) -> str:

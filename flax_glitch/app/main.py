@@ -18,7 +18,7 @@ from gradio import networking
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
-from flax_glitch.app import batch, classify, examples, guide, protect, strain
+from flax_glitch.app import batch, card, classify, examples, guide, protect, strain
 from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import keep_compiled
@@ -46,6 +46,14 @@ CSS = """
 .bars .bar i { display: block; height: 100%; min-width: 2px; border-radius: 6px;
   background: var(--color-accent); }
 .bars .value { text-align: right; font-variant-numeric: tabular-nums; }
+.each { width: 100%; margin-top: 14px; font-variant-numeric: tabular-nums; }
+.each caption { text-align: left; font-weight: 600; }
+table.each :is(th, td) { padding: 3px 0; text-align: left; font-weight: 400; }
+table.each :is(th, td):last-child { text-align: right; }
+table.each :is(tr, th, td) { border: 0; border-bottom: 1px solid var(--border-color-primary); }
+.card :is(table, tr, th, td) { border-color: var(--border-color-primary) !important; }
+.card thead:not(:has(th:not(:empty))) { display: none; }
+.figure:not(.fullscreen) img { max-height: 720px; }
 .guide { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 14px; }
 .guide li { display: grid; grid-template-columns: 110px 1fr; gap: 14px; align-items: center; }
 .guide li:not(:has(img)) { grid-template-columns: 1fr; }
@@ -95,7 +103,9 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
         with gr.Tab("Strain") as tab:
             strain.add(predictor, tab)
         with gr.Tab("Guide"):
-            classes = guide.add(predictor)
+            classes = guide.add()
+        with gr.Tab("Model"):
+            card.add(predictor)
         gr.Markdown(
             f"Model **{predictor.name}** ({predictor.sha256[:12]}). {predictor.trained_on}",
             elem_classes="footer",

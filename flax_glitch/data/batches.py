@@ -110,11 +110,11 @@ def _read_ahead(
 
 
 def _batch(split: Split, units: Units, size: int) -> Batch:
-    """Reads pictures; missing units repeat the last, so that no row is unlike a picture."""
+    """Reads pictures; missing units and views repeat others, so that all is like pictures."""
     filled = np.pad(units, ((0, size - len(units)), (0, 0)), mode="edge")
     mask = filled >= 0
     pictures = np.stack([split[number] for number in filled[mask]])
-    views = np.zeros((*filled.shape, *pictures.shape[1:]), np.uint8)
-    views[mask] = pictures
+    read = mask.cumsum().reshape(mask.shape) - 1
+    views = pictures[np.where(mask, read, read[:, -1:])]
     weights = (np.arange(size) < len(units)).astype(np.float32)
     return Batch(views, mask, labels_of(split, filled), weights)

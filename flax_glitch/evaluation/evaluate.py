@@ -17,6 +17,7 @@ from flax_glitch.data.batches import evaluation_batches
 from flax_glitch.data.prepared import Entry, Split, glitch_numbers
 from flax_glitch.evaluation.calibration import temperature_of
 from flax_glitch.evaluation.metrics import calibration_error, intervals, log_softmax, summarise
+from flax_glitch.models.classifier import fuse
 
 Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
 
@@ -98,11 +99,11 @@ def evaluate(forward: Forward, split: Split, batch_size: int, *, merged: bool = 
 def score(
     forward: Forward, split: Split, units: Units, batch_size: int, *, progress: bool = True
 ) -> Float[np.ndarray, "unit 22"]:
-    """Returns the scores of the first view of each unit; see `evaluate`."""
+    """Returns the scores of each unit, its views' mean; see `evaluate`."""
     logits = []
     with tqdm(total=len(units), desc="evaluate", disable=not progress) as bar:
         for batch in evaluation_batches(split, units, batch_size):
-            scores = np.asarray(forward(batch.views, batch.mask), np.float32)[:, 0]
+            scores = np.asarray(fuse(forward(batch.views, batch.mask), batch.mask), np.float32)
             logits.append(scores[np.asarray(batch.weights) > 0])
             bar.update(len(logits[-1]))
     return np.concatenate(logits)

@@ -37,6 +37,23 @@ COLUMNS = (
 )
 """The columns of predictions.csv, before one probability a class."""
 
+CARD_FIGURES = {
+    "confusion_per_glitch.png": (
+        "Confusion matrix",
+        "how many glitches of each true class were taken for which class, windows fused",
+    ),
+    "reliability_per_glitch.png": (
+        "Reliability diagram",
+        "the share of right verdicts on glitches at each confidence; honest ones lie on the "
+        "diagonal",
+    ),
+    "learning_curves.png": (
+        "Learning curves",
+        "how loss, accuracy, other metrics, learning rate and speed went from epoch to epoch",
+    ),
+}
+"""The figures that go with a model card: title, and what each shows."""
+
 TABLE = {
     "accuracy": "accuracy",
     "precision_macro": "precision, macro",
@@ -115,6 +132,12 @@ def plot_learning_curves(history: Sequence[Mapping[str, Any]], path: Path) -> No
         path: the PNG file to write.
     """
     save_figure(plots.learning_curves(history), path)
+
+
+def card_figures(*folders: Path) -> dict[str, Path]:
+    """Returns the figures that go with a model card, by name, as far as these folders have them."""
+    places = ((name, folder / name) for name in CARD_FIGURES for folder in folders)
+    return {name: path for name, path in places if path.is_file()}
 
 
 def as_text(summary: Mapping[str, Any]) -> str:

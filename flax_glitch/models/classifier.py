@@ -22,7 +22,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from flax_glitch.arrays import AnyArray, Embeddings, Features, Key, Logits, Mask, Views
+from flax_glitch.arrays import Embeddings, Features, Key, Logits, Mask, Views
 from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.models.cnn import STACKS, Convolutions, side_by_side
 from flax_glitch.models.compact import Compact
@@ -176,8 +176,13 @@ def parameters(model: ModelConfig, preprocessing: Preprocessing = DEFAULT) -> in
 
 
 def is_merged(name: str) -> bool:
-    """Returns whether a model looks at all windows of a glitch at once."""
+    """Returns whether a model looks at all windows of a glitch as one picture."""
     return name in STACKS and STACKS[name].merged
+
+
+def is_fused(name: str) -> bool:
+    """Returns whether a model is trained on what it says of all windows of a glitch together."""
+    return name == "compact" or is_merged(name)
 
 
 def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLike:
@@ -187,16 +192,17 @@ def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLik
     return jnp.dtype(precision)
 
 
-def fuse(logits: Float[AnyArray, "batch view 22"], mask: Mask) -> Float[Array, "batch 22"]:
-    """Returns each glitch's log-probabilities: the mean over its views, renormalised.
+def fuse(logits: Logits, mask: Mask) -> Float[Array, "batch 22"]:
+    """Returns each glitch's scores: the mean over its views, so that of log-probabilities too.
 
     Args:
-        logits: scores of each view.
-        mask: which views there are; a glitch without any gets equal probabilities.
+        logits: scores of each view, or of all in one row.
+        mask: which views there are; a glitch without any gets equal scores.
     """
-    each = jnp.where(mask[..., None], jax.nn.log_softmax(logits), 0.0)
-    views = jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
-    return jax.nn.log_softmax(jnp.sum(each, axis=1) / views)
+    if logits.shape[1] == 1:
+        return jnp.asarray(logits)[:, 0]
+    each = jnp.where(mask[..., None], logits, 0.0)
+    return jnp.sum(each, axis=1) / jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
 
 
 def training_mode(model: Classifier, *, train_all: bool) -> Classifier:

@@ -24,7 +24,7 @@ from flax_glitch.data.batches import batches_an_epoch, labels_of, training_batch
 from flax_glitch.data.tfds_builder import Prepared, Split
 from flax_glitch.evaluation.evaluate import score
 from flax_glitch.evaluation.metrics import epoch_metrics, log_softmax
-from flax_glitch.models.classifier import is_merged
+from flax_glitch.models.classifier import is_fused
 from flax_glitch.training.card import model_card
 from flax_glitch.training.log import Record, restart_tensorboard, write_log, write_tensorboard
 from flax_glitch.training.step import (
@@ -159,7 +159,8 @@ def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
             start = time.monotonic()
             first = progress.batch
             state = _train_epoch(run, state, progress, outputs, stop)
-            pace = (progress.batch - first) * run.batch_size / (time.monotonic() - start)
+            pictures = np.count_nonzero(run.units >= 0) / len(run.units)
+            pace = (progress.batch - first) * run.batch_size * pictures / (time.monotonic() - start)
             record = _record(run, state, progress, outputs, pace)
             progress.history.append(record)
             progress.epoch, progress.batch = progress.epoch + 1, 0
@@ -238,7 +239,7 @@ def _train_epoch(
         total=total * run.batch_size,
         initial=progress.batch * run.batch_size,
         desc=title,
-        unit="glitch" if is_merged(run.config.model.name) else "picture",
+        unit="glitch" if is_fused(run.config.model.name) else "picture",
         leave=False,
     ) as bar:
         for batch in batches:
@@ -273,7 +274,7 @@ def _record(
 def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | None] | None:
     if not len(split):
         return None
-    units = split.together if is_merged(run.config.model.name) else split.alone
+    units = split.together if is_fused(run.config.model.name) else split.alone
     labels = np.asarray(labels_of(split, units))
     logits = score(partial(run.forward, state), split, units, run.batch_size, progress=False)
     log_probabilities = log_softmax(logits)

@@ -20,8 +20,8 @@ from flax_glitch.data.batches import Batch
 from flax_glitch.data.pictures import standardise
 from flax_glitch.models.classifier import (
     Classifier,
+    fuse,
     inference_mode,
-    is_merged,
     split,
     training_mode,
 )
@@ -148,9 +148,9 @@ def make_train_step(
         model = nnx.merge(graphdef, trainable, state.frozen, state.statistics, copy=True)
         variation, dropout, window = jax.random.split(jax.random.fold_in(key, state.step), 3)
         views = standardise(vary(batch, variation), config.preprocessing)
-        mask = drop_windows(batch.mask, window) if is_merged(config.model.name) else batch.mask
+        mask = drop_windows(batch.mask, window) if batch.mask.shape[1] > 1 else batch.mask
         model = training_mode(model, train_all=train_all)
-        logits = jnp.asarray(model(views, mask, dropout)[:, 0])
+        logits = fuse(model(views, mask, dropout), mask)
         loss = weighted_loss(logits, batch.labels, weights)
         return loss, (logits, nnx.state(model, nnx.BatchStat))
 

@@ -53,7 +53,8 @@ def repeating_blips(rng: np.random.Generator) -> Wave:
     before, after = rng.integers(0, 5, size=2)
     number = np.arange(-before, max(after, 1 - before) + 1)
     times = apart * (number + irregular * rng.normal(size=len(number)) * (number != 0))
-    loud = np.where(number == 0, 1.0, np.exp(rng.uniform(np.log(rng.uniform(0.1, 0.6)), 0)))
+    faintest = max(rng.uniform(0.1, 0.6), min(1.0, 7 / snr))  # an echo must be seen to be one
+    loud = np.where(number == 0, 1.0, [between(rng, faintest, 1.0) for _ in number])
     one = teardrop(rng)
     shifts = np.round(times * SAMPLE_RATE).astype(int)
     return rung(rng, snr * sum(h * np.roll(one, n) for h, n in zip(loud, shifts, strict=True)))

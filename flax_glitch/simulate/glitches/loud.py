@@ -29,14 +29,15 @@ def fish(rng: np.random.Generator, fall: float) -> Wave:
 def shoal(rng: np.random.Generator, wave: Wave, count: int, spread: float) -> Wave:
     """Returns a wave with so many fainter ones of its kind within some seconds."""
     shifts = np.round(rng.normal(0, spread, count) * SAMPLE_RATE).astype(int)
-    return wave + sum(between(rng, 0.03, 1.0) * np.roll(wave, shift) for shift in shifts)
+    faintest = between(rng, 0.03, 0.6)
+    return wave + sum(between(rng, faintest, 1.0) * np.roll(wave, shift) for shift in shifts)
 
 
 def koi_fish(rng: np.random.Generator) -> Wave:
     """A loud pulse, most with the fins that whitening leaves at 36 and 60 Hz; some in shoals."""
     wave = fish(rng, between(rng, 1.5, 3.5))
     if rng.random() < 0.4:
-        wave = shoal(rng, wave, int(rng.integers(1, 6)), between(rng, 0.1, 0.6))
+        wave = shoal(rng, wave, int(rng.integers(1, 6)), between(rng, 0.1, 1.0))
     wave *= 1.5 * from_quantiles(rng, (30.0, 65.0, 108.4, 165.9, 283.1))
     return rung(rng, wave) if rng.random() < 0.65 else wave
 

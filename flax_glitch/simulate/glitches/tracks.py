@@ -23,17 +23,18 @@ def scattered_light(rng: np.random.Generator) -> Wave:
 
     n counts the reflections. Neighbouring arches are half a period of the swing away.
     """
-    length = between(rng, 1.5, 5.0)  # seconds from zero to zero: microseism of 0.1 to 0.33 Hz
-    peak = from_quantiles(rng, (15.0, 19.0, 27.0, 36.0, 60.0))
-    loudest = int(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1))) if peak > 22 else 1
+    length = between(rng, 1.0, 5.0)  # seconds from zero to zero: microseism of 0.1 to 0.5 Hz
+    flat = rng.random() < 0.25  # only the first arch's top is above the wall, as often in O3
+    peak = between(rng, 18.0, 24.0) if flat else from_quantiles(rng, (15.0, 19.0, 27.0, 36.0, 60.0))
+    loudest = int(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1))) if peak > 22 and not flat else 1
     swing = peak / loudest * (1 + 0.1 * wander(rng, length))
     arch = swing * np.cos(np.pi * (TIMES - rng.uniform(-0.2, 0.2)) / length)
     envelope = np.exp(0.3 * wander(rng, 0.6)) * (bump(0, 0.5 * length) + rng.uniform(0, 0.6) ** 2)
     wall = rng.uniform(0.55, 0.85) * min(peak, 22.0)  # Hz: whitened strain ends there
-    snr = from_quantiles(rng, (9.0, 11.0, 13.0, 18.0, 42.0))
+    snr = from_quantiles(rng, (9.0, 11.0, 13.0, 18.0, 42.0)) * (2 if flat else 1)
     wave = np.zeros_like(TIMES)
     for n in range(1, loudest + int(rng.integers(1, 4))):
-        height = 1.0 if n == loudest else between(rng, 0.25, 1.0)
+        height = 1.0 if n == loudest else between(rng, 0.1 if flat else 0.25, 0.4 if flat else 1.0)
         wave += track(n * arch, envelope * seen_above(wall, n * arch), height * snr)
     return wave
 
