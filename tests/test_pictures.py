@@ -264,12 +264,30 @@ def test_a_known_line_lies_at_its_frequency_in_every_geometry(shared_data, folde
     assert abs(np.log2(brightest / hertz)) < 0.1
 
 
-def test_a_figure_of_known_size_with_its_frame_elsewhere_is_used_whole():
+def test_a_figure_of_known_size_with_its_frame_elsewhere_is_cut_there():
     figure = np.full((600, 800, 3), 255, np.uint8)
-    figure[150:450, 200:600] = 40
+    inside = np.random.default_rng(0).integers(0, 200, (350, 450, 3))
+    figure[100:450, 150:600] = inside
     loaded = load_picture(figure)
-    assert loaded.geometry == "unknown"
-    np.testing.assert_array_equal(loaded.pixels, figure)
+    assert loaded.geometry == "framed"
+    np.testing.assert_array_equal(loaded.pixels, inside[2:-2, 2:-2])
+
+
+def test_a_figure_that_is_mostly_margin_is_used_whole():
+    figure = np.full((600, 800, 3), 255, np.uint8)
+    figure[150:400, 200:500] = 40
+    assert load_picture(figure).geometry == "unknown"
+
+
+def test_a_scaled_picture_shows_the_same_spectrogram(shared_data):
+    for path in real_pictures(shared_data / "gravityspy", (800, 600), "[BCW]*/*_2.0.png")[:6]:
+        with Image.open(path) as image:
+            whole = image.convert("RGB")
+        expected = resize(load_picture(path).pixels, 64).astype(int)
+        for size in ((752, 564), (1200, 900)):
+            loaded = load_picture(np.asarray(whole.resize(size, Image.Resampling.LANCZOS)))
+            assert loaded.geometry == "framed"
+            assert np.abs(resize(loaded.pixels, 64) - expected).mean() < 3
 
 
 def test_every_real_picture_loads(shared_data):

@@ -50,7 +50,8 @@ CSS = """
 .each caption { text-align: left; font-weight: 600; }
 table.each :is(th, td) { padding: 3px 0; text-align: left; font-weight: 400; }
 table.each :is(th, td):last-child { text-align: right; }
-table.each :is(tr, th, td) { border: 0; border-bottom: 1px solid var(--border-color-primary); }
+table.each, table.each :is(thead, tr, th, td) { border: 0; }
+table.each :is(th, td) { border-bottom: 1px solid var(--border-color-primary); }
 .card :is(table, tr, th, td) { border-color: var(--border-color-primary) !important; }
 .card thead:not(:has(th:not(:empty))) { display: none; }
 .figure:not(.fullscreen) img { max-height: 720px; }
@@ -74,6 +75,7 @@ table.each :is(tr, th, td) { border: 0; border-bottom: 1px solid var(--border-co
 .seen img { width: 224px !important; height: 224px !important; object-fit: contain !important;
   image-rendering: pixelated; }
 @media (max-width: 640px) {
+  .tab-container button { padding: 0 8px !important; }
   .examples .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)); }
   .examples .caption-label { font-size: 0.6rem; }
   .bars li { grid-template-columns: 8.5em 1fr 3.5em; }

@@ -8,7 +8,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -33,7 +33,7 @@ MIN_SIDE = 16
 UNNAMED = "picture"
 """What errors call a source that has no name of its own."""
 
-Geometry = Literal["full", "kaggle", "golden", "unknown"]
+Geometry = Literal["full", "kaggle", "golden", "framed", "unknown"]
 
 SPECTROGRAM_AREAS: tuple[tuple[tuple[int, int], Geometry, tuple[int, int, int, int]], ...] = (
     ((800, 600), "full", (101, 61, 669, 539)),
@@ -45,6 +45,9 @@ SPECTROGRAM_AREAS: tuple[tuple[tuple[int, int], Geometry, tuple[int, int, int, i
 frame lines, measured on real pictures. Axes, title (it names the detector), colour bar and frame
 fall away, and the same area is left of each. Golden 1080Lines and 1400Ripples have a lower frame.
 """
+
+FRAME = 2
+"""Pixels that the line around a figure's axes takes."""
 
 WHITE = 250
 """No colour of viridis, nor its grey, has red, green and blue all this high."""
@@ -257,7 +260,30 @@ def _cut(image: Image.Image) -> LoadedPicture:
         area = pixels[top:bottom, left:right]
         if image.size == size and not _has_white_edge(area):
             return LoadedPicture(area.copy(), geometry)
-    return LoadedPicture(pixels, "unknown")
+    box = _axes(pixels)
+    if box is None:
+        return LoadedPicture(pixels, "unknown")
+    return LoadedPicture(np.array(image.crop(box)), "framed")
+
+
+def _axes(pixels: Picture) -> tuple[int, int, int, int] | None:
+    """Returns the inside of a figure's axes, if they take up most of it and margins are white."""
+    height, width = pixels.shape[:2]
+    filled = pixels.min(-1) < WHITE
+    left, right = _longest(filled.mean(0) > 0.5)
+    if left == 0 or right - left < width / 2:
+        return None
+    top, bottom = _longest(filled[:, left:right].mean(1) > 0.5)
+    if top == 0 or bottom - top < height / 2:
+        return None
+    return left + FRAME, top + FRAME, right - FRAME, bottom - FRAME
+
+
+def _longest(flags: Bool[np.ndarray, " place"]) -> tuple[int, int]:
+    """Returns start and end of the longest run of true flags, 0 and 0 if there is none."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
+    start, end = max(edges, key=lambda edge: edge[1] - edge[0], default=(0, 0))
+    return int(start), int(end)
 
 
 def _has_white_edge(area: Picture) -> bool:

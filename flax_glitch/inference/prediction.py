@@ -22,8 +22,8 @@ class Prediction:
         gravityspy_id: its id, where the names tell.
         ifo: its detector, where the names tell.
         durations: the window of each picture in seconds, None where the name doesn't tell.
-        geometry: the known layout of each picture, "unknown" if it was used whole, "strain" if it
-            was made of strain.
+        geometry: the known layout of each picture, "framed" if a figure's axes were found,
+            "unknown" if it was used whole, "strain" if it was made of strain.
         per_view: class probabilities of each picture by itself.
         probabilities: class probabilities of the glitch, calibrated if the model is.
         gps: its time in GPS seconds, where strain was given.
