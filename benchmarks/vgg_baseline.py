@@ -5,7 +5,8 @@
 
 The mean of each feature of blocks 4 and 5 (1,024 numbers a picture) goes into scikit-learn's
 logistic regression, classes weighted, trained on the real pictures of the other folds. Folds and
-metrics are those of `cross_validation.py`. The features are slow, so the folder keeps them.
+metrics are those of `cross_validation.py`. With --simulated FOLDER, --share simulated glitches of
+each class are trained on beside them. The features are slow, so the folder keeps them.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cross_validation import folds, hardest, real_glitches
+from cross_validation import few_of_each, folds, hardest, real_glitches
 from flax import nnx
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -42,15 +43,21 @@ def main() -> None:
     parser.add_argument("--real", type=Path, nargs="+", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--simulated", type=Path)
+    parser.add_argument("--share", type=int, default=20, help="simulated glitches a class")
     given = parser.parse_args()
     glitches = real_glitches(given.real, given.out)
     entries, numbers = entries_of(glitches)
     features = kept_features(given.out / "features.npy", glitches, given.weights)
-    labels = np.array([INDEX[entry.label] for entry in entries])
+    labels = labels_of(entries)
+    more = few_of_each(given.simulated, given.share) if given.simulated else []
+    others = kept_features(given.out / f"simulated-{len(more)}.npy", more, given.weights)
+    of_others = labels_of(entries_of(more)[0])
     logits = np.zeros((len(entries), len(CLASSES)), np.float32)
     for judged in folds(glitches, given.folds):
         test = judged[numbers]
-        logits[test] = fitted(features[~test], labels[~test], features[test])
+        known = np.concatenate([features[~test], others])
+        logits[test] = fitted(known, np.append(labels[~test], of_others), features[test])
     outputs = Outputs(logits, entries)
     measured = summary(outputs)
     write_report(given.out, outputs, measured, {"folds": given.folds})
@@ -68,10 +75,17 @@ def entries_of(glitches: list[Glitch]) -> tuple[tuple[Entry, ...], np.ndarray]:
     return tuple(entries), np.array(numbers)
 
 
+def labels_of(entries: tuple[Entry, ...]) -> np.ndarray:
+    """Returns the class number of each picture."""
+    return np.array([INDEX[entry.label] for entry in entries], int)
+
+
 def kept_features(path: Path, glitches: list[Glitch], weights: Path) -> np.ndarray:
     """Returns the features of all pictures, computed on the first call."""
     if path.exists():
         return np.load(path)
+    if not glitches:
+        return np.zeros((0, 1024), np.float32)
     refs = [ref for glitch in glitches for ref in glitch.views.values()]
     pooled = network(weights)
     found = []
