@@ -27,6 +27,7 @@ from flax_glitch.training.step import (
     rare_classes,
     rmsprop,
     weighted_loss,
+    window_loss,
 )
 
 RNG = np.random.default_rng(0)
@@ -110,3 +111,20 @@ def test_the_loss_is_the_mean_of_weighted_cross_entropies():
         labels, probabilities, sample_weight=weights[labels], normalize=False, labels=range(22)
     )
     np.testing.assert_allclose(weighted_loss(logits, labels, weights), expected / 8, rtol=1e-5)
+
+
+def test_the_loss_of_windows_is_that_of_pictures_each_by_itself_missing_ones_left_out():
+    scores = RNG.normal(size=(6, 4, 22)).astype(np.float32)
+    labels = RNG.integers(22, size=6)
+    weights = RNG.uniform(0.5, 2, size=22).astype(np.float32)
+    mask = RNG.random((6, 4)) < 0.6
+    truth = np.broadcast_to(labels[:, None], mask.shape)[mask]
+    expected = log_loss(
+        truth,
+        np.asarray(jax.nn.softmax(scores[mask])),
+        sample_weight=weights[truth],
+        normalize=False,
+        labels=range(22),
+    )
+    found = window_loss(scores, mask, labels, weights)
+    np.testing.assert_allclose(found, expected / mask.sum(), rtol=1e-5)

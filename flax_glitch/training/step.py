@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from sklearn.utils.class_weight import compute_class_weight
 
-from flax_glitch.arrays import ClassWeights, Key, Labels, Logits, Mask, Pictures, RawViews
+from flax_glitch.arrays import AnyArray, ClassWeights, Key, Labels, Logits, Mask, Pictures, RawViews
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import Config, Imbalance, OptimiserConfig
 from flax_glitch.data.augment import VARIATIONS, Variation, augment
@@ -115,6 +115,17 @@ def weighted_loss(logits: Logits, labels: Labels, weights: ClassWeights) -> jax.
     return jnp.mean(losses * jnp.asarray(weights)[labels])
 
 
+def window_loss(
+    scores: Float[AnyArray, "batch view 22"], mask: Mask, labels: Labels, weights: ClassWeights
+) -> jax.Array:
+    """Returns the mean over windows of what `weighted_loss` is for glitches: each must do alone."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(
+        scores, jnp.broadcast_to(jnp.asarray(labels)[:, None], mask.shape)
+    )
+    there = jnp.asarray(mask)
+    return jnp.sum(losses * jnp.asarray(weights)[labels][:, None] * there) / jnp.sum(there)
+
+
 def initial_state(
     classifier: Classifier, config: Config, *, train_all: bool
 ) -> tuple[nnx.GraphDef, TrainState]:
@@ -150,8 +161,11 @@ def make_train_step(
         views = standardise(vary(batch, variation), config.preprocessing)
         mask = drop_windows(batch.mask, window) if batch.mask.shape[1] > 1 else batch.mask
         model = training_mode(model, train_all=train_all)
-        logits = fuse(model(views, mask, dropout), mask)
+        scores = jnp.asarray(model(views, mask, dropout))
+        logits = fuse(scores, mask)
         loss = weighted_loss(logits, batch.labels, weights)
+        if scores.shape[1] > 1:
+            loss = (loss + window_loss(scores, batch.mask, batch.labels, weights)) / 2
         return loss, (logits, nnx.state(model, nnx.BatchStat))
 
     @partial(jax.jit, donate_argnums=0)
