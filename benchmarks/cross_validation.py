@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--share", type=int, default=20, help="simulated glitches a class")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=7e-4)
     parser.add_argument("--model", default="compact")
     parser.add_argument("--seed", type=int, default=0)
