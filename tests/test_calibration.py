@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 from scipy.stats import binom
 
 from flax_glitch.checkpoint import Calibration
@@ -13,9 +13,9 @@ from flax_glitch.data.prepared import Entry
 from flax_glitch.evaluation.calibration import (
     ENOUGH,
     conformal_set,
-    energy,
     fit,
     fitted_temperature,
+    none_of_these,
     temperature_of,
     unlikeness,
 )
@@ -100,7 +100,7 @@ def test_a_network_that_judges_windows_together_is_calibrated_alone_and_whole():
     alone, two, three, whole = fit(logits, colours, glitches, truth, 3 * fused)
     assert alone == two == three
     assert whole.temperature == fitted_temperature(3 * fused, truth)
-    assert whole.unlike == np.quantile(energy(3 * fused), 0.95, method="higher")
+    assert whole.unlike == np.quantile(none_of_these(3 * fused), 0.95, method="higher")
 
 
 def test_the_same_seed_draws_the_same_windows():
@@ -151,19 +151,22 @@ def test_no_set_is_empty_and_less_coverage_never_adds_a_class():
         assert all(set(less) <= set(more) for less, more in itertools.pairwise(sets))
 
 
-def test_the_energy_is_minus_the_logsumexp_and_higher_where_no_class_stands_out():
-    logits = np.array([[9.0] + [0.0] * 21, [0.0] * 22])
-    np.testing.assert_allclose(energy(logits), -logsumexp(logits, axis=1))
-    assert energy(logits)[0] < energy(logits)[1] == pytest.approx(-np.log(22))
-    mean = -logsumexp(logits, axis=1).mean()
-    assert unlikeness(logits, np.array([0.0, 12.0])) == pytest.approx(mean)
-    assert unlikeness(logits, np.array([0.0, 22.0])) == pytest.approx(mean + 5)
+def test_what_is_none_of_the_classes_or_in_strange_colours_is_unlike():
+    logits = np.zeros((2, 22))
+    logits[0, CLASSES.index("Blip")] = 9
+    logits[1, CLASSES.index("None_of_the_Above")] = 3
+    none = np.log(softmax(logits, axis=1)[:, CLASSES.index("None_of_the_Above")])
+    np.testing.assert_allclose(none_of_these(logits), none)
+    fused = none_of_these(logits.mean(axis=0))
+    assert none[0] < fused < none[1]
+    assert unlikeness(logits, np.array([0.0, 12.0])) == pytest.approx(fused)
+    assert unlikeness(logits, np.array([0.0, 22.0])) == pytest.approx(fused + 5)
 
 
 def test_95_per_cent_of_validation_lie_below_the_threshold_whatever_the_number_of_windows():
     logits, colours, glitches, labels = windows(400, each=1)
     (one, *_) = fit(logits, colours, glitches, labels)
-    assert np.mean(energy(logits) <= one.unlike) == pytest.approx(0.95, abs=1.01 / 400)
+    assert np.mean(none_of_these(logits) <= one.unlike) == pytest.approx(0.95, abs=1.01 / 400)
     calibration = fit(*windows(400))
     fresh = windows(2000, seed=4)[0].reshape(2000, 4, 22)
     for count, one in enumerate(calibration, 1):

@@ -14,7 +14,7 @@ from scipy.special import log_softmax, logsumexp, softmax
 from flax_glitch.arrays import Labels
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.checkpoint.description import QUANTILES
-from flax_glitch.classes import CLASSES, DURATIONS
+from flax_glitch.classes import CLASSES, DURATIONS, INDEX
 
 ENOUGH = 20
 """Glitches that are enough to be measured on: of fewer, one is more than 5 %."""
@@ -93,12 +93,14 @@ def fitted_temperature(scores: Scores, labels: Labels) -> float:
     return math.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x)
 
 
-def energy(logits: Float[np.ndarray, "*batch 22"]) -> Float[np.ndarray, "*batch"]:
-    """Returns how far scores are from speaking for any class (Liu et al. 2020, arXiv:2010.03759).
+def none_of_these(logits: Float[np.ndarray, "*batch 22"]) -> Float[np.ndarray, "*batch"]:
+    """Returns the log-probability of None_of_the_Above.
 
-    The free energy at temperature 1: high where no logit is.
+    In training that class has made-up shapes of many kinds, so it answers for what is none of the
+    others: outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606). docs/experiments.md compares
+    it with the energy and with distances of embeddings.
     """
-    return -np.asarray(logsumexp(logits.astype(float), axis=-1))
+    return log_softmax(logits.astype(float), axis=-1)[..., INDEX["None_of_the_Above"]]
 
 
 def unlikeness(
@@ -106,15 +108,15 @@ def unlikeness(
 ) -> Float[np.ndarray, "*glitch"]:
     """Returns the out-of-distribution score of glitches.
 
-    It is the mean energy, and the mean distance of strange colours on top: a network is sure of
-    photographs, as of the brightest glitches.
+    It is `none_of_these` of the mean logits, and the mean distance of strange colours on top: a
+    network is sure of photographs, as of the brightest glitches.
 
     Args:
         logits: of each window, or of all together.
         colours: `colour_distance` of each window.
     """
     strange = np.maximum(colours - PLAIN, 0).mean(axis=-1)
-    return np.asarray(energy(logits).mean(axis=-1) + strange)
+    return np.asarray(none_of_these(logits.mean(axis=-2)) + strange)
 
 
 def conformal_set(
