@@ -7,7 +7,8 @@
         --real DATA/gravityspy DATA/golden DATA/figures DATA/community DATA/o3 --out folds/
 
 Each fold's model starts from the given checkpoint, which has seen simulated glitches alone, and is
-fine-tuned on the real glitches of the other folds with some simulated ones of each class beside.
+fine-tuned on the real glitches of the other folds with some simulated ones of each class beside, by
+several seeds, whose weights are averaged.
 Epochs are fixed, so that nothing is chosen by the pictures that are judged. Prints the metrics of
 all folds together, each glitch judged once by probabilities calibrated on the other folds, and how
 well each fold's model tells later classes of Gravity Spy from the 22, and writes them with the
@@ -28,7 +29,15 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
-from flax_glitch.checkpoint import Calibration, add_calibration, release
+from flax_glitch.checkpoint import (
+    Calibration,
+    add_calibration,
+    arrays_of,
+    load_model,
+    read_card,
+    release,
+    save_model,
+)
 from flax_glitch.classes import CLASSES, INDEX
 from flax_glitch.config import CACHE, Config, OptimiserConfig, keep_compiled, settings
 from flax_glitch.data.sources import Glitch, open_source
@@ -48,9 +57,10 @@ LATER += ("Pizzicato",)
 
 HEADING = """## On real glitches that it had not seen
 
-By folds over all {real} real glitches, each judged by a model that had been trained on the others
-in the same way, with probabilities calibrated on the other folds; this model has seen them all. The
-real pictures are from Gravity Spy's training set (CC-BY 4.0), its golden examples, O3, a
+The weights are the mean of those of {seeds} trainings that differ by their seed; above is the
+first. By folds over all {real} real glitches, each judged by a model that had been trained on the
+others in the same way, with probabilities calibrated on the other folds; this model has seen them
+all. The real pictures are from Gravity Spy's training set (CC-BY 4.0), its golden examples, O3, a
 volunteer's collection and published figures; {share} simulated glitches of each class were trained
 on beside them, after the pretraining on simulated ones alone.
 
@@ -82,7 +92,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, default=7e-4)
     parser.add_argument("--model", default="compact")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=2, help="trainings whose weights are averaged")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--release", type=Path, help="new folder for a model of all glitches")
     given = parser.parse_args()
@@ -97,15 +107,14 @@ def main() -> None:
     if given.release:
         source = given.out / "whole" / "simulated-and-real"
         nothing = np.zeros(len(glitches), bool)
-        run = source.parent / "default"
-        fine_tuned(recipe(given, lay_out(source, glitches, simulated, nothing)), run)
-        hand_on(run, given.release, parts, told)
-        add_figures(given.release, given.out, run)
+        model = fine_tuned(given, lay_out(source, glitches, simulated, nothing))
+        hand_on(model, given.release, parts, told)
+        add_figures(given.release, given.out, model.with_name("seed-0"))
 
 
 def fold(given: argparse.Namespace, source: Path) -> Fold:
     """Trains and asks the model of one fold."""
-    model = fine_tuned(recipe(given, source), source.parent / "default")
+    model = Predictor.from_checkpoint(fine_tuned(given, source))
     test = prepare(source, *model.preprocessing.shape, cache=CACHE).split("test")
     later = [path for folder in given.real for name in LATER for path in folder.glob(f"{name}/*.*")]
     scores = [
@@ -206,8 +215,8 @@ def link(path: Path, goal: Path) -> None:
         goal.symlink_to(path.absolute())
 
 
-def recipe(given: argparse.Namespace, source: Path) -> Config:
-    """Returns the settings of a fold's training."""
+def recipe(given: argparse.Namespace, source: Path, seed: int) -> Config:
+    """Returns the settings of one of a fold's trainings."""
     config = settings("paper", given.model)
     return dataclasses.replace(
         config,
@@ -215,15 +224,26 @@ def recipe(given: argparse.Namespace, source: Path) -> Config:
         model=dataclasses.replace(config.model, weights=str(given.start)),
         optimiser=OptimiserConfig(given.learning_rate, "cosine"),
         training=dataclasses.replace(
-            config.training, epochs=given.epochs, imbalance="over-sampling", seed=given.seed
+            config.training, epochs=given.epochs, imbalance="over-sampling", seed=seed
         ),
     )
 
 
-def fine_tuned(config: Config, folder: Path) -> Predictor:
-    """Returns the model of a fold, trained if it isn't yet."""
-    train(config, folder, resume=(folder / "config.json").is_file())
-    return Predictor.from_checkpoint(folder)
+def fine_tuned(given: argparse.Namespace, source: Path) -> Path:
+    """Returns the folder of a model that is the mean of some, alike but for their seeds.
+
+    Weights can be averaged where trainings start alike, and do better so than each by itself
+    (Wortsman et al. 2022, arXiv:2203.05482).
+    """
+    runs = [source.parent / f"seed-{seed}" for seed in range(given.seeds)]
+    for seed, run in enumerate(runs):
+        train(recipe(given, source, seed), run, resume=(run / "config.json").is_file())
+    (first, description), *others = [load_model(run) for run in runs]
+    each = [arrays_of(model) for model in (first, *(model for model, _ in others))]
+    mean = {name: np.mean([arrays[name] for arrays in each], axis=0) for name in each[0]}
+    goal = source.parent / "default"
+    save_model(goal, mean, dataclasses.replace(description, name=goal.name), read_card(runs[0]))
+    return goal
 
 
 def tell(parts: Sequence[Fold], given: argparse.Namespace) -> str:
@@ -240,6 +260,7 @@ def tell(parts: Sequence[Fold], given: argparse.Namespace) -> str:
     heading = HEADING.format(
         real=measured["per_glitch"]["n"],
         share=given.share,
+        seeds=given.seeds,
         later=len(LATER),
         auroc=np.mean(aurocs),
         lowest=min(aurocs),
@@ -249,11 +270,11 @@ def tell(parts: Sequence[Fold], given: argparse.Namespace) -> str:
     return f"{heading}\n```\n{tables}\n```\n"
 
 
-def hand_on(run: Path, goal: Path, parts: Sequence[Fold], told: str) -> None:
+def hand_on(model: Path, goal: Path, parts: Sequence[Fold], told: str) -> None:
     """Writes the model to its folder with its calibration and a card that tells how it did."""
-    described = release(run, goal)
+    described, config = release(model, goal), read_settings(model.with_name("seed-0"))
     calibration = calibrated(parts)
-    card = model_card(described.name, read_settings(run), described.provenance, calibration)
+    card = model_card(described.name, config, described.provenance, calibration)
     add_calibration(goal, calibration, f"{card}\n{told}")
     print(f"{goal}: {described.name}, sha256 {described.sha256}")
 
