@@ -54,7 +54,6 @@ LATER = ("70Hz_Line", "Fast_Scattering_Crown", "High_Frequency_Burst", "Low_Freq
 LATER += ("Pizzicato",)
 """Classes that Gravity Spy has had later; they are none of the 22."""
 
-
 HEADING = """## On real glitches that it had not seen
 
 The weights are the mean of those of {seeds} trainings that differ by their seed; above is the

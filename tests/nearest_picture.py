@@ -19,9 +19,9 @@ from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.inference.predictor import Predictor
 
 CALIBRATION = Calibration(
-    temperature=1.0, unlike=50.0, scores=tuple(np.linspace(0, 1, 101).tolist()), n=99
+    temperature=1.0, unlike=10.0, scores=tuple(np.linspace(0, 1, 101).tolist()), n=99
 )
-"""The energy of toys is below 20, that of even grey above 80."""
+"""The score of toys is below 2, but for None_of_the_Above; that of even grey is 22."""
 
 TOYS = {name: toy_picture(name) for name in CLASSES}
 
