@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp, softmax
+from scipy.special import log_softmax, softmax
 
 from flax_glitch.arrays import Labels
 from flax_glitch.checkpoint import Calibration
@@ -73,10 +73,11 @@ def temperature_of(calibration: Sequence[Calibration], windows: int) -> float:
 
 
 def fitted_temperature(scores: Scores, labels: Labels) -> float:
-    """Returns the temperature at which softmax makes the truth most likely (Guo et al. 2017).
+    """Returns the temperature (Guo et al. 2017) at which softmax is nearest the truth (Brier 1950).
 
-    The truth is taken to be the given class in n + 1 of n + 2 cases (Platt 1999), or a network
-    that errs nowhere in validation would be called certain.
+    The squared distance of probabilities is bounded: likelihood would let a few mislabelled
+    glitches make all the others unsure. The truth is taken to be the given class in n + 1 of n + 2
+    cases (Platt 1999), or a network that errs nowhere in validation would be called certain.
 
     Args:
         scores: logits or log-probabilities, the glitch's own.
@@ -84,11 +85,11 @@ def fitted_temperature(scores: Scores, labels: Labels) -> float:
     """
     doubt = 1 / (len(scores) + 2)
     true = np.arange(len(CLASSES)) == np.asarray(labels)[:, None]
+    wanted = np.where(true, 1 - doubt, doubt / (len(CLASSES) - 1))
 
     def loss(log_temperature: float) -> float:
-        each = log_softmax(scores.astype(float) / math.exp(log_temperature), axis=1)
-        others = logsumexp(np.where(true, -np.inf, each), axis=1)
-        return -float(np.mean((1 - doubt) * each[true] + doubt * others))
+        probabilities = softmax(scores.astype(float) / math.exp(log_temperature), axis=1)
+        return float(np.mean((probabilities - wanted) ** 2))
 
     return math.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x)
 
