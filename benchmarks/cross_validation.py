@@ -56,12 +56,12 @@ LATER += ("Pizzicato",)
 
 HEADING = """## On real glitches that it had not seen
 
-The weights are the mean of those of {seeds} trainings that differ by their seed; above is the
-first. By folds over all {real} real glitches, each judged by a model that had been trained on the
-others in the same way, with probabilities calibrated on the other folds; this model has seen them
-all. The real pictures are from Gravity Spy's training set (CC-BY 4.0), its golden examples, O3, a
-volunteer's collection and published figures; {share} simulated glitches of each class were trained
-on beside them, after the pretraining on simulated ones alone.
+Made by `benchmarks/cross_validation.py`, which begins with the commands: pretrained on simulated
+glitches, then trained on {real} real ones and {share} simulated ones of each class. The weights are
+the mean of {seeds} such trainings that differ by their seed; above is the first. Below, by folds,
+each real glitch is judged by a model made alike from the others, with probabilities calibrated on
+the other folds. The real pictures are from Gravity Spy's training set (CC-BY 4.0), its golden
+examples, O3, a volunteer's collection and published figures.
 
 AUROC of the out-of-distribution score, later classes ({later} glitches) against the 22, mean of the
 folds' models: {auroc:.3f} ({lowest:.3f} to {highest:.3f}).
