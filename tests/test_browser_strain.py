@@ -163,7 +163,7 @@ def test_a_file_that_is_too_large_is_refused_in_a_sentence(page, tmp_path):
 def test_the_keyboard_reaches_all_and_starts_an_event(page):
     reached = []
     page.get_by_role("tab", name="Strain").focus()
-    for _ in range(12):
+    for _ in range(13):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate(
