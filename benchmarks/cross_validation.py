@@ -44,7 +44,8 @@ from flax_glitch.data.sources import Glitch, open_source
 from flax_glitch.data.tfds_builder import prepare
 from flax_glitch.evaluation.calibration import fit
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
-from flax_glitch.evaluation.report import as_text, card_figures, write_report
+from flax_glitch.evaluation.plots import reliability_diagram
+from flax_glitch.evaluation.report import as_text, card_figures, save_figure, write_report
 from flax_glitch.inference.predictor import Predictor
 from flax_glitch.strain.viridis import colour_distance
 from flax_glitch.training.card import model_card
@@ -249,11 +250,15 @@ def tell(parts: Sequence[Fold], given: argparse.Namespace) -> str:
     """Prints and writes the metrics of all folds together, and returns them for the model card."""
     outputs = honest(parts)
     measured = summary(outputs)
-    bare = summary(joined([part.outputs for part in parts]))
-    for kind, metrics in measured.items():
-        metrics["ece_uncalibrated"] = bare[kind]["ece_uncalibrated"]
+    bare = joined([part.outputs for part in parts])
+    for kind, metrics in summary(bare).items():
+        measured[kind]["ece_uncalibrated"] = metrics["ece_uncalibrated"]
     provenance = {"folds": given.folds, "start": given.start.name, "epochs": given.epochs}
     write_report(given.out, outputs, measured, provenance)
+    ways = {"bare softmax": bare, "calibrated on the other folds": outputs}
+    answers = {name: way.glitch_probabilities for name, way in ways.items()}
+    figure = reliability_diagram(answers, outputs.glitch_labels, "Views of a glitch fused")
+    save_figure(figure, given.out / "reliability_per_glitch.png")
     tables = f"{as_text(measured)}\n{hardest(outputs)}"
     aurocs = [part.auroc for part in parts]
     heading = HEADING.format(
