@@ -30,12 +30,13 @@ from vgg_baseline import entries_of
 
 from flax_glitch.checkpoint import load_model
 from flax_glitch.classes import CLASSES, DURATIONS, INDEX
-from flax_glitch.data.pictures import resize, standardise
+from flax_glitch.data.pictures import resize
 from flax_glitch.data.prepared import in_slots
 from flax_glitch.data.sources import Glitch, open_source, read_picture
-from flax_glitch.evaluation.calibration import fitted_temperature
-from flax_glitch.inference.predictor import Predictor
 from flax_glitch.models.classifier import inference_mode
+from flax_glitch.models.preprocess import standardise
+from flax_glitch.predict.calibration import fitted_temperature
+from flax_glitch.predict.predictor import Predictor
 
 WINDOWS = len(DURATIONS)
 SUBSETS = np.array([one for one in itertools.product([False, True], repeat=WINDOWS) if any(one)])

@@ -22,11 +22,12 @@ from flax import nnx
 from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, INDEX
-from flax_glitch.data.pictures import LUMINANCE, resize
+from flax_glitch.data.pictures import resize
 from flax_glitch.data.prepared import Entry
 from flax_glitch.data.sources import open_source, read_picture
 from flax_glitch.evaluation.evaluate import Outputs, summary
 from flax_glitch.evaluation.report import as_text, write_report
+from flax_glitch.models.preprocess import LUMINANCE
 
 SIZE = 96
 LAYERS = ((16, 5, 2), (32, 3, 2), (64, 3, 2), (128, 3, 1))

@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, INDEX
 from flax_glitch.config import Preprocessing
-from flax_glitch.data.pictures import resize, standardise
+from flax_glitch.data.pictures import resize
 from flax_glitch.data.prepared import Entry
 from flax_glitch.data.sources import Glitch, read_picture
 from flax_glitch.evaluation.evaluate import Outputs, summary
 from flax_glitch.evaluation.report import as_text, write_report
+from flax_glitch.models.preprocess import standardise
 from flax_glitch.models.pretrained import load_keras_weights
 from flax_glitch.models.vgg import BLOCKS, VGG16
 

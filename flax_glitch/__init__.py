@@ -1,6 +1,6 @@
 """flax_glitch: the noise transients of LIGO's detectors, told apart by JAX and Flax."""
 
 from flax_glitch.classes import CLASSES, DURATIONS
-from flax_glitch.inference.predictor import Prediction, Predictor
+from flax_glitch.predict.predictor import Prediction, Predictor
 
 __all__ = ["CLASSES", "DURATIONS", "Prediction", "Predictor"]

@@ -16,7 +16,7 @@ from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import Preprocessing
 from flax_glitch.data.pictures import load_picture, resize
-from flax_glitch.inference.predictor import Predictor
+from flax_glitch.predict.predictor import Predictor
 
 CALIBRATION = Calibration(
     temperature=1.0, unlike=10.0, scores=tuple(np.linspace(0, 1, 101).tolist()), n=99

@@ -13,7 +13,7 @@ from test_report import epoch
 from flax_glitch.app import batch, card, classify, main
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.evaluation.report import CARD_FIGURES, plot_learning_curves
-from flax_glitch.inference.predictor import Prediction
+from flax_glitch.predict.predictor import Prediction
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "cross_validation.py"
 

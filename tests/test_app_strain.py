@@ -15,7 +15,7 @@ from test_cli import run
 from flax_glitch.app import main, strain
 from flax_glitch.app.strain import Question, answer_of, captioned
 from flax_glitch.data.sources import parse_name
-from flax_glitch.inference.predictor import Failure
+from flax_glitch.predict.predictor import Failure
 from flax_glitch.strain import remote
 from flax_glitch.strain.files import Strain
 from flax_glitch.strain.gwosc import PRESETS
@@ -39,7 +39,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(strain, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(remote, "HOST", "http://127.0.0.1:9")
     monkeypatch.setattr(remote, "PAUSES", (0.01,))
-    for module in ("flax_glitch.strain.picture", "flax_glitch.data.scans"):
+    for module in ("flax_glitch.strain.picture", "flax_glitch.events.scans"):
         monkeypatch.setattr(f"{module}.q_scan", transform)
 
 

@@ -10,7 +10,9 @@ from scipy.stats import binom
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.prepared import Entry
-from flax_glitch.evaluation.calibration import (
+from flax_glitch.evaluation.evaluate import Outputs, summary
+from flax_glitch.evaluation.metrics import calibration_error
+from flax_glitch.predict.calibration import (
     ENOUGH,
     conformal_set,
     fit,
@@ -19,8 +21,6 @@ from flax_glitch.evaluation.calibration import (
     temperature_of,
     unlikeness,
 )
-from flax_glitch.evaluation.evaluate import Outputs, summary
-from flax_glitch.evaluation.metrics import calibration_error
 
 
 def honest(n, seed=0):

@@ -133,7 +133,7 @@ def test_a_calibration_that_cant_be_written_leaves_the_model_as_it_was(folder, m
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CheckpointError, match="can't be written"):
         add_calibration(folder, (), "")
     assert read_description(folder) == before

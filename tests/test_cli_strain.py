@@ -9,8 +9,8 @@ from gwosc_server import RATE, write_strain
 from test_cli import run
 
 from flax_glitch.data.sources import open_source
-from flax_glitch.data.triggers import stable_id
-from flax_glitch.inference.predictor import Predictor
+from flax_glitch.events.triggers import stable_id
+from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.files import Strain, StrainError
 from flax_glitch.strain.qtransform import QScan
 
@@ -36,7 +36,7 @@ class Transform:
 @pytest.fixture
 def transform(monkeypatch):
     transform = Transform()
-    monkeypatch.setattr("flax_glitch.data.scans.q_scan", transform)
+    monkeypatch.setattr("flax_glitch.events.scans.q_scan", transform)
     return transform
 
 

@@ -5,7 +5,7 @@ from sklearn.datasets import load_sample_images
 
 from flax_glitch.checkpoint import read_description
 from flax_glitch.checkpoint.model import DEFAULT
-from flax_glitch.inference.predictor import Predictor
+from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.files import read_strain
 from flax_glitch.strain.picture import scan
 

@@ -10,8 +10,8 @@ import pytest
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
-from flax_glitch.inference.output import render
-from flax_glitch.inference.prediction import Failure, Prediction
+from flax_glitch.predict.output import render
+from flax_glitch.predict.prediction import Failure, Prediction
 
 MODEL = {"name": "made", "sha256": "abc"}
 

@@ -19,13 +19,8 @@ from matplotlib import colormaps
 from PIL import Image
 
 from flax_glitch.config import Preprocessing
-from flax_glitch.data.pictures import (
-    MAX_BYTES,
-    PictureError,
-    load_picture,
-    resize,
-    standardise,
-)
+from flax_glitch.data.pictures import MAX_BYTES, PictureError, load_picture, resize
+from flax_glitch.models.preprocess import standardise
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.integers(0, 256, (40, 50, 3), np.uint8)

@@ -9,8 +9,8 @@ from flax_glitch import Predictor
 from flax_glitch.checkpoint import Calibration, CheckpointError
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
-from flax_glitch.evaluation.calibration import PLAIN
-from flax_glitch.inference.predictor import Failure
+from flax_glitch.predict.calibration import PLAIN
+from flax_glitch.predict.predictor import Failure
 from flax_glitch.strain.picture import Scan
 from flax_glitch.strain.viridis import colour_distance
 

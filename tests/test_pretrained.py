@@ -12,9 +12,10 @@ from flax import nnx
 from keras_oracle import arrays, flax_place, keras_backbone, relative_error
 
 from flax_glitch.config import ModelConfig, Preprocessing
-from flax_glitch.data.pictures import load_picture, resize, standardise
+from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.models import pretrained
 from flax_glitch.models.classifier import PRETRAINED, build
+from flax_glitch.models.preprocess import standardise
 from flax_glitch.models.pretrained import WeightsError, load_keras_weights, load_weights
 
 SHARED = "weights/{}_weights_tf_dim_ordering_tf_kernels_notop.h5"

@@ -148,7 +148,7 @@ def test_a_run_killed_before_its_calibration_gets_it_when_resumed_and_only_then(
     before = read_description(folder)
     assert before.calibration == () and "not calibrated" in read_card(folder)
     monkeypatch.setattr("flax_glitch.training.calibrate.ENOUGH", 5)
-    monkeypatch.setattr("flax_glitch.evaluation.calibration.ENOUGH", 5)
+    monkeypatch.setattr("flax_glitch.predict.calibration.ENOUGH", 5)
     assert train(small, folder, resume=True, cache=cache) is None
     after = read_description(folder)
     assert dataclasses.replace(after, calibration=()) == before

@@ -8,7 +8,8 @@ import pytest
 from gwosc_server import RATE, write_strain
 
 from flax_glitch.data.pictures import load_picture
-from flax_glitch.data.scans import (
+from flax_glitch.data.sources import open_source
+from flax_glitch.events.scans import (
     AHEAD,
     PATIENCE,
     ahead,
@@ -17,8 +18,7 @@ from flax_glitch.data.scans import (
     scan_triggers,
     write_scans,
 )
-from flax_glitch.data.sources import open_source
-from flax_glitch.data.triggers import Trigger, TriggerError
+from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.strain.files import StrainError
 from flax_glitch.strain.folder import list_strain, read_around
 from flax_glitch.strain.picture import Scan, scan
@@ -88,9 +88,9 @@ def test_names_are_gravity_spys_and_folders_the_classes(tmp_path):
 
 
 def test_a_host_out_of_reach_is_given_up_and_a_short_outage_is_not(monkeypatch):
-    monkeypatch.setattr("flax_glitch.data.scans.block", lambda strain, gps: (strain, gps))
+    monkeypatch.setattr("flax_glitch.events.scans.block", lambda strain, gps: (strain, gps))
     energies = np.zeros((4, 478, 568), np.float32)
-    monkeypatch.setattr("flax_glitch.data.scans.q_scan", lambda *_: (energies, 5.66))
+    monkeypatch.setattr("flax_glitch.events.scans.q_scan", lambda *_: (energies, 5.66))
     triggers = [Trigger("H1", float(number), str(number)) for number in range(1, 21)]
 
     def read(detector, gps):

@@ -17,8 +17,8 @@ from flax_glitch.config import (
     TrainingConfig,
 )
 from flax_glitch.data.batches import Batch
-from flax_glitch.data.pictures import standardise
 from flax_glitch.models.classifier import build, training_mode
+from flax_glitch.models.preprocess import standardise
 from flax_glitch.training.step import (
     class_weights,
     drop_windows,

@@ -6,7 +6,7 @@ import pytest
 from gwosc_server import Server
 
 from flax_glitch.classes import CLASSES
-from flax_glitch.data.triggers import (
+from flax_glitch.events.triggers import (
     TRAINING_SET,
     Trigger,
     TriggerError,

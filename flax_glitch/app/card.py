@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from flax_glitch.evaluation.report import CARD_FIGURES, card_figures
-from flax_glitch.inference.predictor import Predictor
+from flax_glitch.predict.predictor import Predictor
 
 NO_CARD = "This model has no card."
 

@@ -22,7 +22,7 @@ from flax_glitch.app import batch, card, classify, examples, guide, protect, str
 from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import keep_compiled
-from flax_glitch.inference.predictor import Predictor
+from flax_glitch.predict.predictor import Predictor
 
 TITLE = "flax_glitch"
 

@@ -18,10 +18,10 @@ from flax_glitch.app.classify import add_json, add_verdict, bars_of, verdict_of
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
-from flax_glitch.data.scans import picture_paths, write_scans
-from flax_glitch.data.triggers import Trigger, stable_id
-from flax_glitch.inference.output import as_objects
-from flax_glitch.inference.predictor import Failure, Predictor
+from flax_glitch.events.scans import picture_paths, write_scans
+from flax_glitch.events.triggers import Trigger, stable_id
+from flax_glitch.predict.output import as_objects
+from flax_glitch.predict.predictor import Failure, Predictor
 from flax_glitch.strain.files import LENGTHS, Strain, StrainError, read_strain
 from flax_glitch.strain.gwosc import PRESETS, Preset, event_time, fetch
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE

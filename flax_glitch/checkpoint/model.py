@@ -25,6 +25,7 @@ from flax_glitch.checkpoint.arrays import (
     unflatten,
 )
 from flax_glitch.checkpoint.description import Calibration, Description, read_description
+from flax_glitch.files import write_whole
 from flax_glitch.models.classifier import Classifier, build
 
 RUNS = Path("checkpoints")
@@ -203,12 +204,5 @@ def _write_arrays(folder: Path, arrays: Arrays) -> str:
 
 def _write_description(folder: Path, description: Description, card: str) -> None:
     """Writes the card, then model.json: that is what makes the folder another model."""
-    _write_text(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, description.sha256))
-    _write_text(folder / "model.json", json.dumps(dataclasses.asdict(description), indent=2))
-
-
-def _write_text(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text + "\n")
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+    write_whole(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, description.sha256) + "\n")
+    write_whole(folder / "model.json", json.dumps(dataclasses.asdict(description), indent=2) + "\n")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from flax_glitch.cli.events import GRAVITYSPY, Found, open_table, progress
 from flax_glitch.config import CACHE, keep_compiled
-from flax_glitch.data.scans import labelled_paths, scan_triggers, write_scans
-from flax_glitch.data.triggers import Trigger, TriggerError, training_set_table
+from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
+from flax_glitch.events.triggers import Trigger, TriggerError, training_set_table
 from flax_glitch.strain.picture import Scan
 
 FAILURES = "failures.csv"

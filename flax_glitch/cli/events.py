@@ -9,8 +9,8 @@ from typing import NamedTuple, NoReturn
 from tqdm import tqdm
 
 from flax_glitch.config import CACHE, UsageError
-from flax_glitch.data.scans import ReadStrain
-from flax_glitch.data.triggers import (
+from flax_glitch.events.scans import ReadStrain
+from flax_glitch.events.triggers import (
     FaultyRow,
     Trigger,
     read_triggers,

@@ -10,8 +10,8 @@ from tqdm import tqdm
 from flax_glitch.checkpoint import RUNS
 from flax_glitch.classes import CLASSES, DURATIONS, INDEX
 from flax_glitch.config import CACHE, UsageError, keep_compiled
-from flax_glitch.data.prepared import write_whole
 from flax_glitch.data.tfds_builder import prepare
+from flax_glitch.files import write_whole
 from flax_glitch.models.dcgan import SIDE, Generator
 from flax_glitch.simulate.catalogue import chosen_classes
 from flax_glitch.strain.picture import png

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import CACHE, UsageError, keep_compiled
-from flax_glitch.inference.predictor import Predictor
+from flax_glitch.predict.predictor import Predictor
 
 ODD_NAMES = "backslashreplace"
 """How file names that are no UTF-8 are written."""

@@ -19,7 +19,7 @@ from flax_glitch.data.tfds_builder import SIMULATED, Prepared, prepare
 from flax_glitch.evaluation.compare import trained_glitches
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
 from flax_glitch.evaluation.report import as_text, write_mistakes, write_report
-from flax_glitch.inference.predictor import Predictor
+from flax_glitch.predict.predictor import Predictor
 from flax_glitch.simulate.catalogue import draw_glitches
 
 BATCH = 16

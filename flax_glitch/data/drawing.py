@@ -10,8 +10,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from flax_glitch.data.pictures import PictureError, resize
-from flax_glitch.data.prepared import write_whole
 from flax_glitch.data.sources import PictureRef, read_picture
+from flax_glitch.files import write_whole
 
 # Level 1 is written three times as fast as level 6, a fifth larger, and read nearly as fast.
 _PNG_COMPRESSION = 1

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageFile, ImageOps
@@ -14,8 +13,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from flax_glitch.arrays import Picture, Pictures, Pixels
-from flax_glitch.config import Preprocessing
+from flax_glitch.arrays import Picture
+from flax_glitch.files import printable
 
 # Pillow warns of damaged metadata (EXIF, animation), which is no matter to us. Silenced for the
 # process, because warnings can't be silenced for one thread alone.
@@ -52,12 +51,6 @@ FRAME = 2
 WHITE = 250
 """No colour of viridis, nor its grey, has red, green and blue all this high."""
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in grey (ITU-R BT.601)."""
-
-IMAGENET_MEAN = (103.939, 116.779, 123.68)
-"""Mean blue, green and red over ImageNet, 0 to 255 (Keras' caffe mode)."""
-
 
 class PictureError(ValueError):
     """A picture that can't be used: one line with its name, what is wrong and the cure."""
@@ -85,7 +78,7 @@ def load_picture(source: Path | bytes | np.ndarray, name: str = UNNAMED) -> Load
     """
     if isinstance(source, Path) and name == UNNAMED:
         name = str(source)
-    name = _printable(name)
+    name = printable(name)
     if isinstance(source, np.ndarray):
         return _cut(_from_array(source, name))
     data = _read(source, name) if isinstance(source, Path) else source
@@ -98,41 +91,6 @@ def resize(
     """Returns the picture at `size` pixels height and `width` (0: the same), antialiased."""
     image = Image.fromarray(pixels)
     return np.array(image.resize((width or size, size), Image.Resampling.BILINEAR))
-
-
-def standardise(pictures: Pixels | Pictures, preprocessing: Preprocessing) -> Pictures:
-    """Returns pictures of 0 to 255 as the numbers that the network was trained on.
-
-    Args:
-        pictures: Pictures with any leading axes; each is treated by itself.
-        preprocessing: Its `size` is not looked at: see `resize`.
-    """
-    values = jnp.asarray(pictures, jnp.float32)
-    if preprocessing.colour == "grayscale":
-        grey = jnp.matmul(values, jnp.asarray(LUMINANCE, jnp.float32), precision="highest")
-        values = jnp.broadcast_to(grey[..., None], values.shape)
-    match preprocessing.normalise:
-        case "samplewise":
-            return _samplewise(values)
-        case "unit":
-            return values / 255.0
-        case "caffe":
-            mean = jnp.asarray(IMAGENET_MEAN, jnp.float32)
-            return values[..., ::-1] - jnp.broadcast_to(mean, values.shape)
-        case "tf":
-            return values / 127.5 - 1.0
-
-
-def _samplewise(values: Pictures) -> Pictures:
-    """As Keras' ImageDataGenerator: 1/255, minus the mean, over the standard deviation."""
-    values = values / 255.0
-    centred = values - values.mean((-3, -2, -1), keepdims=True)
-    return centred / (values.std((-3, -2, -1), keepdims=True) + 1e-6)
-
-
-def _printable(text: str) -> str:
-    """Keeps an error on one line, whatever a file is called."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _read(path: Path, name: str) -> bytes:
@@ -160,7 +118,7 @@ def _decode(data: bytes, name: str) -> Image.Image:
     except PictureError:
         raise
     except Exception as error:  # a damaged file can make a decoder raise almost anything
-        reason = _printable(str(error) or type(error).__name__)
+        reason = printable(str(error) or type(error).__name__)
         raise PictureError(f"{name}: is damaged ({reason}); save or download it again") from error
 
 

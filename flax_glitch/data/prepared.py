@@ -19,6 +19,7 @@ from flax_glitch.arrays import Picture, Units
 from flax_glitch.classes import DURATIONS, INDEX
 from flax_glitch.data.layouts import SPLITS
 from flax_glitch.data.sources import Layout, SplitName
+from flax_glitch.files import write_whole
 
 VERSION = "1.0.0"
 """Of the data sets' content: raised whenever the same files give other pixels or splits."""
@@ -139,13 +140,6 @@ def read_index(folder: Path) -> Prepared:
 def is_ready(folder: Path) -> bool:
     """Returns whether a folder holds a whole data set; TFDS names it last."""
     return (folder / VERSION).is_dir() and _index_file(folder).is_file()
-
-
-def write_whole(target: Path, content: bytes) -> None:
-    """Writes a file that is never seen half written."""
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(target)
 
 
 def _records(directory: Path, split: SplitName) -> Any:

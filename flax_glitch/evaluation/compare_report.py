@@ -10,7 +10,8 @@ from urllib.parse import quote
 from flax_glitch.classes import readable
 from flax_glitch.evaluation.compare import System, compare
 from flax_glitch.evaluation.compare_plots import accuracy_bars
-from flax_glitch.evaluation.report import save_figure, with_interval, write_text
+from flax_glitch.evaluation.report import save_figure, with_interval
+from flax_glitch.files import write_whole
 
 FIGURES = {
     "confusion_per_glitch": "verdicts for each true class, windows of a glitch fused",
@@ -71,8 +72,9 @@ def write_comparison(folder: Path, systems: Sequence[System]) -> dict[str, Any]:
     title, source = _subject(comparison), comparison["published"]["source"]
     save_figure(accuracy_bars(comparison["systems"], title, source), folder / "accuracy.png")
     figures = {system.name: _copy_figures(system, folder) for system in systems}
-    write_text(folder / "comparison.json", json.dumps(comparison, indent=2, allow_nan=False) + "\n")
-    write_text(folder / "comparison.md", as_markdown(comparison, figures))
+    text = json.dumps(comparison, indent=2, allow_nan=False) + "\n"
+    write_whole(folder / "comparison.json", text)
+    write_whole(folder / "comparison.md", as_markdown(comparison, figures))
     return comparison
 
 

@@ -15,9 +15,9 @@ from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import INDEX
 from flax_glitch.data.batches import evaluation_batches
 from flax_glitch.data.prepared import Entry, Split, glitch_numbers
-from flax_glitch.evaluation.calibration import temperature_of
 from flax_glitch.evaluation.metrics import calibration_error, intervals, log_softmax, summarise
 from flax_glitch.models.classifier import fuse
+from flax_glitch.predict.calibration import temperature_of
 
 Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
 

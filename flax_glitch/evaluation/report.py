@@ -3,9 +3,7 @@
 import csv
 import io
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from flax_glitch.data.prepared import Entry, Split
 from flax_glitch.evaluation import plots
 from flax_glitch.evaluation.compare_plots import gallery
 from flax_glitch.evaluation.evaluate import Outputs
+from flax_glitch.files import write_whole
 
 DOTS_PER_INCH = 150
 """Resolution of the figures."""
@@ -88,9 +87,9 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     metrics = {**summary, "provenance": dict(provenance)}
-    write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    write_text(folder / "predictions.csv", _predictions(outputs))
-    write_text(folder / "per_class.md", _per_class(summary))
+    write_whole(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_whole(folder / "predictions.csv", _predictions(outputs))
+    write_whole(folder / "per_class.md", _per_class(summary))
     images = (outputs.probabilities, outputs.labels)
     glitches = (outputs.glitch_probabilities, outputs.glitch_labels)
     _draw(folder, "per_image", f"Each picture by itself (n = {len(images[1]):,})", *images)
@@ -235,23 +234,6 @@ def _draw_reliability(folder: Path, outputs: Outputs) -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, whole or not at all."""
-    with _replacing(path) as new:
-        figure.savefig(new, dpi=DOTS_PER_INCH, format="png")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes text in UTF-8, whole or not at all."""
-    # A file name that is no valid text must not cost the whole table.
-    with _replacing(path) as new:
-        new.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Gives a new file to write, which takes the place of `path` only once it is complete."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield new
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=DOTS_PER_INCH, format="png")
+    write_whole(path, content.getvalue())

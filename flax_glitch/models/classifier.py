@@ -12,7 +12,7 @@ A training step is a pure function of arrays and a key::
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -22,11 +22,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from flax_glitch.arrays import Embeddings, Features, Key, Logits, Mask, Views
+from flax_glitch.arrays import Embeddings, Features, Key, Logits, Mask, RawViews, Views
 from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.models.cnn import STACKS, Convolutions, side_by_side
 from flax_glitch.models.compact import Compact
 from flax_glitch.models.heads import FlatHead, PooledHead, SummaryHead
+from flax_glitch.models.preprocess import standardise
 from flax_glitch.models.resnet import ResNet50
 from flax_glitch.models.vgg import VGG16
 from flax_glitch.models.xception import Xception
@@ -37,6 +38,9 @@ PRETRAINED: Mapping[str, type[ResNet50] | type[VGG16] | type[Xception]] = Mappin
 """The architectures that ImageNet weights exist for, by name; `cnn.STACKS` has the others."""
 
 DEFAULT = Preprocessing()
+
+Forward = Callable[[Sequence[nnx.State], RawViews, Mask], jax.Array]
+"""States that make up a model, raw pictures and which there are, to logits."""
 
 
 @runtime_checkable
@@ -190,6 +194,22 @@ def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLik
     if precision == "auto":
         return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
     return jnp.dtype(precision)
+
+
+def make_forward(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Forward:
+    """Returns the jitted function (states, views, mask) to logits, in inference mode.
+
+    Args:
+        graphdef: structure of a classifier, in whatever mode.
+        preprocessing: how raw pictures become its input.
+    """
+
+    @jax.jit
+    def forward(states: Sequence[nnx.State], views: RawViews, mask: Mask) -> jax.Array:
+        model = inference_mode(nnx.merge(graphdef, *states, copy=True))
+        return jnp.asarray(model(standardise(views, preprocessing), mask))
+
+    return forward
 
 
 def fuse(logits: Logits, mask: Mask) -> Float[Array, "batch 22"]:

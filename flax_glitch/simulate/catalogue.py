@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, DURATIONS, INDEX, class_name
 from flax_glitch.config import UsageError
+from flax_glitch.files import write_whole
 from flax_glitch.simulate.glitches import simulate
 from flax_glitch.strain.picture import indices
 from flax_glitch.strain.viridis import VIRIDIS
@@ -144,9 +145,9 @@ def _draw(folder: Path, label: str, number: int, seed: int) -> None:
     folder.mkdir(exist_ok=True)
     for duration, energies in zip(DURATIONS, glitch.energies, strict=True):
         target = folder / f"{glitch.detector}_{_name(label, number, seed, duration)}"
-        unfinished = target.with_name(f"{target.name}.unfinished")
-        _picture(energies).save(unfinished, "PNG", compress_level=4, pnginfo=notes)
-        unfinished.replace(target)
+        content = io.BytesIO()
+        _picture(energies).save(content, "PNG", compress_level=4, pnginfo=notes)
+        write_whole(target, content.getvalue())
 
 
 def _picture(energies: Float[np.ndarray, "row column"]) -> Image.Image:
@@ -164,9 +165,7 @@ def _write_manifest(out: Path) -> None:
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    unfinished = out / f"{MANIFEST}.unfinished"
-    unfinished.write_text(table.getvalue())
-    unfinished.replace(out / MANIFEST)
+    write_whole(out / MANIFEST, table.getvalue())
 
 
 def _row(path: Path) -> dict[str, str]:

@@ -7,9 +7,9 @@ from flax import nnx
 
 from flax_glitch.checkpoint import add_calibration, load_into, read_description
 from flax_glitch.data.prepared import glitch_numbers
-from flax_glitch.evaluation.calibration import ENOUGH, fit
 from flax_glitch.evaluation.evaluate import evaluate
 from flax_glitch.models.classifier import build, is_merged
+from flax_glitch.predict.calibration import ENOUGH, fit
 from flax_glitch.strain.viridis import colour_distance
 from flax_glitch.training.card import model_card
 from flax_glitch.training.run import Run
@@ -31,7 +31,7 @@ def calibrate(run: Run) -> None:
     load_into(classifier, run.folder)
     _, state = initial_state(classifier, config, train_all=config.model.weights == "none")
     merged = is_merged(config.model.name)
-    outputs = evaluate(partial(run.forward, state), validation, run.batch_size, merged=merged)
+    outputs = evaluate(partial(run.forward, state.model), validation, run.batch_size, merged=merged)
     colours = np.array([colour_distance(validation[n]) for n in range(len(validation))])
     calibration = fit(
         outputs.logits, colours, outputs.glitches, outputs.glitch_labels, outputs.fused

@@ -9,6 +9,7 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from flax_glitch.evaluation.report import plot_learning_curves
+from flax_glitch.files import write_whole
 
 Record = Mapping[str, Any]
 """One epoch: its number, learning rate, pace, and the metrics of training and validation."""
@@ -17,9 +18,7 @@ Record = Mapping[str, Any]
 def write_log(run: Path, history: Sequence[Record]) -> None:
     """Writes the finished epochs to `metrics.jsonl` and draws `learning_curves.png`."""
     text = "".join(json.dumps(record) + "\n" for record in history)
-    new = run / "metrics.jsonl.new"
-    new.write_text(text)
-    new.replace(run / "metrics.jsonl")
+    write_whole(run / "metrics.jsonl", text)
     if history:
         plot_learning_curves(list(history), run / "learning_curves.png")
 

@@ -24,11 +24,10 @@ from flax_glitch.data.batches import batches_an_epoch, labels_of, training_batch
 from flax_glitch.data.tfds_builder import Prepared, Split
 from flax_glitch.evaluation.evaluate import score
 from flax_glitch.evaluation.metrics import epoch_metrics, log_softmax
-from flax_glitch.models.classifier import is_fused
+from flax_glitch.models.classifier import Forward, is_fused
 from flax_glitch.training.card import model_card
 from flax_glitch.training.log import Record, restart_tensorboard, write_log, write_tensorboard
 from flax_glitch.training.step import (
-    Forward,
     StepOutput,
     TrainState,
     TrainStep,
@@ -276,7 +275,7 @@ def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | No
         return None
     units = split.together if is_fused(run.config.model.name) else split.alone
     labels = np.asarray(labels_of(split, units))
-    logits = score(partial(run.forward, state), split, units, run.batch_size, progress=False)
+    logits = score(partial(run.forward, state.model), split, units, run.batch_size, progress=False)
     log_probabilities = log_softmax(logits)
     truth = np.take_along_axis(log_probabilities, labels[:, None], axis=1)
     return {"loss": -float(truth.mean()), **epoch_metrics(np.exp(log_probabilities), labels)}

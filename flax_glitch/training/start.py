@@ -25,7 +25,7 @@ from flax_glitch.classes import CLASSES
 from flax_glitch.config import CACHE, Config, check
 from flax_glitch.data.batches import labels_of
 from flax_glitch.data.tfds_builder import Prepared, prepare
-from flax_glitch.models.classifier import build, is_fused
+from flax_glitch.models.classifier import build, is_fused, make_forward
 from flax_glitch.models.pretrained import load_weights
 from flax_glitch.training.calibrate import calibrate
 from flax_glitch.training.card import trained_on
@@ -34,7 +34,6 @@ from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import (
     TrainState,
     initial_state,
-    make_forward,
     make_train_step,
 )
 
@@ -183,7 +182,7 @@ def make_run(
         train=train_split,
         units=units,
         train_step=make_train_step(graphdef, config, labels, train_all=train_all),
-        forward=make_forward(graphdef, config),
+        forward=make_forward(graphdef, config.preprocessing),
         states=states,
         batch_size=min(config.data.batch_size, len(units)),
     )

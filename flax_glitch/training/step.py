@@ -12,19 +12,18 @@ from flax import nnx
 from jaxtyping import Bool, Float
 from sklearn.utils.class_weight import compute_class_weight
 
-from flax_glitch.arrays import AnyArray, ClassWeights, Key, Labels, Logits, Mask, Pictures, RawViews
+from flax_glitch.arrays import AnyArray, ClassWeights, Key, Labels, Logits, Mask, Pictures
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import Config, Imbalance, OptimiserConfig
 from flax_glitch.data.augment import VARIATIONS, Variation, augment
 from flax_glitch.data.batches import Batch
-from flax_glitch.data.pictures import standardise
 from flax_glitch.models.classifier import (
     Classifier,
     fuse,
-    inference_mode,
     split,
     training_mode,
 )
+from flax_glitch.models.preprocess import standardise
 
 RHO = 0.9
 """RMSprop's decay of squared gradients, as Keras has it (FIELD: rho 0.9)."""
@@ -43,6 +42,11 @@ class TrainState:
     statistics: nnx.State
     optimiser: optax.OptState
 
+    @property
+    def model(self) -> tuple[nnx.State, nnx.State, nnx.State]:
+        """The states that make up the network."""
+        return self.trainable, self.frozen, self.statistics
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +59,6 @@ class StepOutput:
 
 RareClasses = Bool[np.ndarray, "22"]
 TrainStep = Callable[[TrainState, Batch, Key], tuple[TrainState, StepOutput]]
-Forward = Callable[[TrainState, RawViews, Mask], jax.Array]
 
 
 def rmsprop(config: OptimiserConfig) -> optax.GradientTransformation:
@@ -179,17 +182,6 @@ def make_train_step(
         return new, StepOutput(loss, logits)
 
     return train_step
-
-
-def make_forward(graphdef: nnx.GraphDef, config: Config) -> Forward:
-    """Returns the jitted function (state, views, mask) → logits, in inference mode."""
-
-    @jax.jit
-    def forward(state: TrainState, views: RawViews, mask: Mask) -> jax.Array:
-        model = nnx.merge(graphdef, state.trainable, state.frozen, state.statistics, copy=True)
-        return jnp.asarray(inference_mode(model)(standardise(views, config.preprocessing), mask))
-
-    return forward
 
 
 def _variation(config: Config, rare: RareClasses) -> Callable[[Batch, Key], Pictures]:

@@ -6,7 +6,6 @@ from itertools import repeat
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from scipy.special import softmax
@@ -14,13 +13,13 @@ from scipy.special import softmax
 from flax_glitch.arrays import Mask, Picture, RawViews
 from flax_glitch.checkpoint import Calibration, load_model, read_card
 from flax_glitch.classes import DURATIONS
-from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize, standardise
+from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
 from flax_glitch.data.prepared import slots
 from flax_glitch.data.sources import parse_name
-from flax_glitch.data.triggers import event_name
-from flax_glitch.evaluation.calibration import temperature_of, unlikeness
-from flax_glitch.inference.prediction import Failure, Prediction
-from flax_glitch.models.classifier import inference_mode, is_merged
+from flax_glitch.events.triggers import event_name
+from flax_glitch.models.classifier import is_merged, make_forward
+from flax_glitch.predict.calibration import temperature_of, unlikeness
+from flax_glitch.predict.prediction import Failure, Prediction
 from flax_glitch.strain.picture import Scan
 from flax_glitch.strain.viridis import colour_distance
 
@@ -67,14 +66,8 @@ class Predictor:
         )
         self.trained_on: str = description.provenance.get("trained_on", "See the model card.")
         self.card = read_card(self.folder)
-        graphdef, state = nnx.split(inference_mode(model))
-        preprocessing = self.preprocessing
-
-        @jax.jit
-        def forward(state: nnx.State, views: RawViews, mask: Mask) -> jax.Array:
-            return jnp.asarray(nnx.merge(graphdef, state)(standardise(views, preprocessing), mask))
-
-        self._state, self._forward = state, forward
+        graphdef, self._state = nnx.split(model)
+        self._forward = make_forward(graphdef, self.preprocessing)
 
     @classmethod
     def from_checkpoint(cls, folder: Path | str) -> "Predictor":
@@ -166,7 +159,7 @@ class Predictor:
 
     def forward(self, views: RawViews, mask: Mask) -> jax.Array:
         """Returns the logits (batch, view, 22) of pictures at the model's size."""
-        return self._forward(self._state, views, mask)
+        return self._forward((self._state,), views, mask)
 
     def _load(self, picture: PictureLike, name: str | None = None) -> _Named:
         """Loads a picture at the model's size: whole ones would fill the memory."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flax_glitch.classes import CLASSES
-from flax_glitch.inference.prediction import Failure, Prediction, ranked
+from flax_glitch.predict.prediction import Failure, Prediction, ranked
 
 CSV_COLUMNS = (
     "input",

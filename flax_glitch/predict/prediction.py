@@ -6,7 +6,7 @@ import numpy as np
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
-from flax_glitch.evaluation.calibration import conformal_set
+from flax_glitch.predict.calibration import conformal_set
 
 NO_CALIBRATION = (
     "the model isn't calibrated, as sets of classes want: take one trained with validation glitches"

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from flax_glitch.classes import CLASSES, DURATIONS, class_name
-from flax_glitch.data.prepared import write_whole
-from flax_glitch.data.triggers import Trigger, TriggerError
+from flax_glitch.events.triggers import Trigger, TriggerError
+from flax_glitch.files import write_whole
 from flax_glitch.strain.files import Strain, StrainError, block
 from flax_glitch.strain.picture import Scan, full_picture, png
 from flax_glitch.strain.qtransform import q_scan

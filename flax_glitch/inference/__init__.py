@@ -1,1 +1,0 @@
-"""Inference: from pictures to verdicts, and verdicts as JSON, CSV and text."""

@@ -1,0 +1,1 @@
+"""From a checkpoint and pictures or strain to verdicts whose probabilities mean what they say."""
