@@ -59,22 +59,22 @@ Features = Float[AnyArray, "batch seen row column feature"]
 Embeddings = Float[AnyArray, "batch seen embedding"]
 """One vector a view, the input of the last layer."""
 
-Logits = Float[AnyArray, "batch *seen 22"]
+Logits = Float[AnyArray, "batch *seen class"]
 """Scores over the classes before softmax, of each view or of each glitch."""
 
-Probabilities = Float[np.ndarray, "sample 22"]
+Probabilities = Float[np.ndarray, "sample class"]
 """Class probabilities that sum to one."""
 
 Units = Int[np.ndarray, "unit view"]
 """Numbers of the pictures that are looked at together; -1 where a window is missing."""
 
 Labels = Int[AnyArray, " sample"]
-"""Class numbers, 0 to 21."""
+"""Class numbers, from 0."""
 
 Weights = Float[AnyArray, " sample"]
 """One weight a sample; 0 marks padding."""
 
-ClassWeights = Float[AnyArray, "22"]
+ClassWeights = Float[AnyArray, " class"]
 """One weight a class."""
 
 Key = PRNGKeyArray | Array

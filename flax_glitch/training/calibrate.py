@@ -8,7 +8,8 @@ from flax import nnx
 from flax_glitch.checkpoint import add_calibration, load_into, read_description
 from flax_glitch.data.prepared import glitch_numbers
 from flax_glitch.evaluation.evaluate import evaluate
-from flax_glitch.models.classifier import build, is_merged
+from flax_glitch.models.classifier import build
+from flax_glitch.models.systems import MODELS
 from flax_glitch.predict.calibration import ENOUGH, fit
 from flax_glitch.strain.viridis import colour_distance
 from flax_glitch.training.card import model_card
@@ -30,7 +31,7 @@ def calibrate(run: Run) -> None:
     classifier = build(config.model, config.preprocessing, rngs=nnx.Rngs(0))
     load_into(classifier, run.folder)
     _, state = initial_state(classifier, config, train_all=config.model.weights == "none")
-    merged = is_merged(config.model.name)
+    merged = MODELS[config.model.name].merged
     outputs = evaluate(partial(run.forward, state.model), validation, run.batch_size, merged=merged)
     colours = np.array([colour_distance(validation[n]) for n in range(len(validation))])
     calibration = fit(

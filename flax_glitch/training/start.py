@@ -22,11 +22,12 @@ from flax_glitch.checkpoint import (
     read_description,
 )
 from flax_glitch.classes import CLASSES
-from flax_glitch.config import CACHE, Config, check
+from flax_glitch.config import CACHE, Config
 from flax_glitch.data.batches import labels_of
 from flax_glitch.data.tfds_builder import Prepared, prepare
-from flax_glitch.models.classifier import build, is_fused, make_forward
+from flax_glitch.models.classifier import build, make_forward
 from flax_glitch.models.pretrained import load_weights
+from flax_glitch.models.systems import MODELS, check
 from flax_glitch.training.calibrate import calibrate
 from flax_glitch.training.card import trained_on
 from flax_glitch.training.gan import filled
@@ -170,7 +171,7 @@ def make_run(
     train_split = (
         filled(real, config, folder / "dcgan") if config.data.augment_rare != "none" else real
     )
-    units = train_split.together if is_fused(config.model.name) else train_split.alone
+    units = train_split.together if MODELS[config.model.name].together else train_split.alone
     train_all = config.model.weights == "none"
     labels = labels_of(train_split, units)
     return Run(
