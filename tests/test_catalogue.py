@@ -13,6 +13,7 @@ from toy_pictures import toy_simulation
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import UsageError
 from flax_glitch.data.sources import open_source, read_picture
+from flax_glitch.files import write_whole
 from flax_glitch.simulate import catalogue
 from flax_glitch.simulate.catalogue import draw_glitches
 from flax_glitch.simulate.glitches import simulate
@@ -135,35 +136,37 @@ def test_a_whole_set_needs_no_leave_to_write(tmp_path, monkeypatch):
 
 def test_a_call_that_ends_early_is_continued_by_the_next(tmp_path, monkeypatch):
     draw(tmp_path / "whole")
-    save, calls = Image.Image.save, []
+    calls = []
 
-    def until_killed(image, target, *arguments, **named):
+    def until_killed(target, content):
         calls.append(target)
         if len(calls) == 7:
-            target.write_bytes(b"half a picture")
+            target.with_name(".x.unfinished").write_bytes(b"half a picture")
             raise KeyboardInterrupt
-        save(image, target, *arguments, **named)
+        write_whole(target, content)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Image.Image, "save", until_killed)
+        patch.setattr(catalogue, "write_whole", until_killed)
         draw(tmp_path / "killed")
     assert len(pictures(tmp_path / "killed")) == 6
     draw(tmp_path / "killed")
+    next(tmp_path.glob("killed/*/.x.unfinished")).unlink()
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
 def test_a_call_that_is_killed_writing_the_manifest_is_continued_too(tmp_path, monkeypatch):
-    def until_killed(path, text):
-        path.write_bytes(text.encode()[:20])
+    def until_killed(target, content):
+        target.with_name(".x.unfinished").write_text(content[:20])
         raise KeyboardInterrupt
 
     draw(tmp_path / "whole")
     draw(tmp_path / "killed")
     (tmp_path / "killed" / "manifest.csv").unlink()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "write_text", until_killed)
+        patch.setattr(catalogue, "write_whole", until_killed)
         draw(tmp_path / "killed")
     draw(tmp_path / "killed")
+    (tmp_path / "killed" / ".x.unfinished").unlink()
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
@@ -205,6 +208,34 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path, arguments, said):
         draw(tmp_path / "new", **arguments)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "new").exists()
+
+
+def test_two_calls_that_begin_at_once_share_the_folder(tmp_path, monkeypatch):
+    draw(tmp_path / "alone")
+    make = Path.mkdir
+
+    def overtaken(path, *arguments, **named):
+        make(path, *arguments, **named)
+        if path == tmp_path / "shared":
+            monkeypatch.undo()
+            monkeypatch.setattr(catalogue, "simulate", toy_simulation)
+            draw(tmp_path / "shared")
+
+    monkeypatch.setattr(Path, "mkdir", overtaken)
+    draw(tmp_path / "shared")
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
+def test_the_manifest_lists_what_another_call_has_drawn_meanwhile(tmp_path, monkeypatch):
+    def with_another_call(label, rng):
+        monkeypatch.setattr(catalogue, "simulate", toy_simulation)
+        draw(tmp_path, per_class=1, classes=["Whistle"])
+        return toy_simulation(label, rng)
+
+    monkeypatch.setattr(catalogue, "simulate", with_another_call)
+    draw(tmp_path, per_class=1, classes=["Blip"])
+    rows = (tmp_path / "manifest.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[2] for row in rows] == ["Blip", "Whistle"]
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
-from flax_glitch.classes import CLASSES, DURATIONS, INDEX, class_name
+from flax_glitch.classes import CLASSES, DURATIONS, class_name
 from flax_glitch.config import UsageError
 from flax_glitch.files import write_whole
 from flax_glitch.simulate.glitches import simulate
@@ -73,12 +73,11 @@ def draw_glitches(
     try:
         _claim(out)
         missing = list(_missing(out, labels, per_class, seed))
-        if missing:
-            (out / MANIFEST).unlink(missing_ok=True)
         bar = tqdm(missing, "Simulating", unit="glitch", disable=not (progress and missing))
         for label, number in bar:
+            (out / MANIFEST).unlink(missing_ok=True)
             _draw(out / label, label, number, seed)
-        if not (out / MANIFEST).exists():
+        if missing or not (out / MANIFEST).exists():
             _write_manifest(out)
     except OSError as error:
         raise ValueError(
@@ -112,7 +111,8 @@ def _claim(out: Path) -> None:
     if mark.exists():
         return
     out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()):
+    # Another call may claim it at this moment, and draw: what it makes first is the mark.
+    if any(out.iterdir()) and not mark.exists():
         raise UsageError(f"{out}: holds other things; give a new or empty folder")
     mark.write_text(f"{NOTE}\n")
 
@@ -136,12 +136,11 @@ def _name(label: str, number: int, seed: int, duration: float) -> str:
 
 def _draw(folder: Path, label: str, number: int, seed: int) -> None:
     """Simulates a glitch from random numbers of its own and writes its four windows."""
-    glitch = simulate(label, np.random.default_rng([seed, INDEX[label], number]))
+    glitch = simulate(label, np.random.default_rng([seed, CLASSES.index(label), number]))
     notes = PngInfo()
-    notes.add_text("Comment", NOTE)
-    notes.add_text("seed", f"{seed}")
-    notes.add_text("number", f"{number}")
-    notes.add_text("q", f"{glitch.q:.2f}")
+    said = {"Comment": NOTE, "seed": f"{seed}", "number": f"{number}", "q": f"{glitch.q:.2f}"}
+    for key, text in said.items():
+        notes.add_text(key, text)
     folder.mkdir(exist_ok=True)
     for duration, energies in zip(DURATIONS, glitch.energies, strict=True):
         target = folder / f"{glitch.detector}_{_name(label, number, seed, duration)}"
@@ -176,4 +175,4 @@ def _row(path: Path) -> dict[str, str]:
 
 
 def _place(row: dict[str, str]) -> tuple[int, int, int]:
-    return INDEX[row["label"]], int(row["seed"]), int(row["number"])
+    return CLASSES.index(row["label"]), int(row["seed"]), int(row["number"])
