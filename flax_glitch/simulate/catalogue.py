@@ -71,7 +71,10 @@ def draw_glitches(
         raise UsageError(f"seed {seed}: give 0 or more")
     labels = chosen_classes(classes)
     try:
-        _claim(out)
+        check_own(out, MARK)
+        if not (out / MARK).exists():
+            out.mkdir(parents=True, exist_ok=True)
+            (out / MARK).write_text(f"{NOTE}\n")
         missing = list(_missing(out, labels, per_class, seed))
         bar = tqdm(missing, "Simulating", unit="glitch", disable=not (progress and missing))
         for label, number in bar:
@@ -105,16 +108,15 @@ def chosen_classes(classes: Sequence[str]) -> list[str]:
     return sorted({label for label in labels.values() if label}, key=CLASSES.index)
 
 
-def _claim(out: Path) -> None:
-    """Marks a folder as one of simulated pictures."""
-    mark = out / MARK
-    if mark.exists():
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    # Another call may claim it at this moment, and draw: what it makes first is the mark.
-    if any(out.iterdir()) and not mark.exists():
+def check_own(out: Path, mark: str) -> None:
+    """Checks that a folder is new or empty, or has the mark of an earlier call.
+
+    Raises:
+        UsageError: if it holds other things.
+    """
+    # In this order: another call may begin at this moment, and its mark is what it makes first.
+    if out.exists() and any(out.iterdir()) and not (out / mark).exists():
         raise UsageError(f"{out}: holds other things; give a new or empty folder")
-    mark.write_text(f"{NOTE}\n")
 
 
 def _missing(
