@@ -5,6 +5,9 @@ import os
 import uuid
 from pathlib import Path
 
+SIMULATED_MARK = "SIMULATED.txt"
+"""The file by which a folder is known to hold simulated pictures."""
+
 
 def write_whole(target: Path, content: bytes | str) -> None:
     """Writes a file that nobody ever sees half written, however many write it at once.

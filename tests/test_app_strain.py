@@ -8,13 +8,13 @@ from threading import Event, Lock, Thread, Timer
 import httpx
 import numpy as np
 import pytest
+from flax_glitch.data.sources import parse_name
 from gwosc_server import RATE, write_strain
 from nearest_picture import TOYS, NearestPicture
 from test_cli import run
 
 from flax_glitch.app import main, strain
 from flax_glitch.app.strain import Question, answer_of, captioned
-from flax_glitch.data.sources import parse_name
 from flax_glitch.predict.predictor import Failure
 from flax_glitch.strain import remote
 from flax_glitch.strain.files import Strain

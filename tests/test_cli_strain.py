@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from flax_glitch.data.sources import open_source
 from gwosc_server import RATE, write_strain
 from test_cli import run
 
-from flax_glitch.data.sources import open_source
 from flax_glitch.events.triggers import stable_id
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.files import Strain, StrainError

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flax_glitch.classes import DURATIONS
-from flax_glitch.predict.output import render
 from flax_glitch.predict.predictor import Failure, Prediction
 from flax_glitch.predict.rows import RowsError, continue_rows
+from flax_glitch.predict.verdicts import render
 
 MODEL = {"name": "made", "sha256": "abc" * 20}
 

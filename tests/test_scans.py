@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
+from flax_glitch.data.sources import open_source
 from gwosc_server import RATE, write_strain
 
 from flax_glitch.data.pictures import load_picture
-from flax_glitch.data.sources import open_source
 from flax_glitch.events.scans import (
     AHEAD,
     PATIENCE,

@@ -11,11 +11,19 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import UNEXPECTED, as_json, model_of
+from flax_glitch.app.classify import UNEXPECTED
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
 from flax_glitch.predict.predictor import Predictor
-from flax_glitch.predict.verdicts import UNLIKE, Failure, Prediction, ranked, render, window_name
+from flax_glitch.predict.verdicts import (
+    UNLIKE,
+    Failure,
+    Prediction,
+    as_objects,
+    ranked,
+    render,
+    window_name,
+)
 
 HEADERS = [
     "File",
@@ -180,8 +188,8 @@ def write(results: Sequence[Result], predictor: Predictor) -> tuple[str, str]:
     """Writes the results as CSV and as JSON and returns the two paths."""
     folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
     csv_file, json_file = folder / "flax_glitch.csv", folder / "flax_glitch.json"
-    rows = render(results, "csv", model_of(predictor), predictor.classes)
+    rows = render(results, "csv", predictor.identity, predictor.classes)
     csv_file.write_text("".join(rows), encoding="utf-8")
-    objects = [item for result in results for item in as_json(result, predictor)]
+    objects = [item for result in results for item in as_objects(result, predictor.identity)]
     json_file.write_text(json.dumps(objects, indent=1), encoding="utf-8")
     return str(csv_file), str(json_file)

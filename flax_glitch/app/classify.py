@@ -136,17 +136,7 @@ def classify(
     except Exception:
         logging.exception("%s: prediction failed", path)
         result, seen = Failure(Path(path).name, UNEXPECTED), None
-    return as_json(result, predictor)[0], verdict_of(result), seen
-
-
-def as_json(result: Prediction | Failure, predictor: Predictor) -> list[dict[str, Any]]:
-    """Returns a result as objects for JSON, one a picture."""
-    return as_objects(result, model_of(predictor))
-
-
-def model_of(predictor: Predictor) -> dict[str, str]:
-    """Returns what an answer says of its model."""
-    return {"name": predictor.name, "sha256": predictor.sha256}
+    return as_objects(result, predictor.identity)[0], verdict_of(result), seen
 
 
 def verdict_of(prediction: Prediction | Failure) -> str:

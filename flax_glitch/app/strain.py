@@ -20,8 +20,8 @@ from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
 from flax_glitch.events.scans import picture_paths, write_scans
 from flax_glitch.events.triggers import Trigger, stable_id
-from flax_glitch.predict.output import as_objects
 from flax_glitch.predict.predictor import Failure, Predictor
+from flax_glitch.predict.verdicts import as_objects
 from flax_glitch.strain.files import LENGTHS, Strain, StrainError, read_strain
 from flax_glitch.strain.gwosc import PRESETS, Preset, event_time, fetch
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE
@@ -77,7 +77,7 @@ def add(predictor: Predictor, tab: gr.Tab) -> None:
         with gr.Column(min_width=320):
             presets, start, fields = _add_question()
         with gr.Column(min_width=320):
-            verdict, bars, top_k = add_verdict(INVITATION)
+            verdict, bars, top_k = add_verdict(INVITATION, predictor)
             answer = add_json(top_k, bars)
     outputs = [answer, verdict, bars, *_add_files()]
 

@@ -17,10 +17,9 @@ from flax_glitch.cli.terminal import ODD_NAMES, open_predictor, screen
 from flax_glitch.config import UsageError
 from flax_glitch.data.layouts import pictures_below
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
-from flax_glitch.predict.output import render
-from flax_glitch.predict.prediction import NO_CALIBRATION, Failure, Prediction
 from flax_glitch.predict.predictor import SIZES, Predictor
 from flax_glitch.predict.rows import continue_rows
+from flax_glitch.predict.verdicts import NO_CALIBRATION, Failure, Prediction, render
 from flax_glitch.strain.picture import Scan
 
 Inputs = tyro.conf.Positional[tuple[Path, ...]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flax_glitch.files import write_whole
-from flax_glitch.predict.output import CSV_COLUMNS, csv_line
+from flax_glitch.predict.verdicts import CSV_COLUMNS, csv_line
 
 _HEADER = csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
 

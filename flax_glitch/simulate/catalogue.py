@@ -13,15 +13,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
-from flax_glitch.classes import CLASSES, DURATIONS, class_name
+from flax_glitch.classes import CLASSES, DURATIONS, class_name, with_suggestion
 from flax_glitch.config import UsageError
-from flax_glitch.files import write_whole
+from flax_glitch.files import SIMULATED_MARK, write_whole
 from flax_glitch.simulate.glitches import simulate
 from flax_glitch.strain.picture import indices
 from flax_glitch.strain.viridis import VIRIDIS
-
-MARK = "SIMULATED.txt"
-"""The file by which a folder is known to hold simulated pictures."""
 
 NOTE = "Simulated by flax_glitch: no detector has heard this."
 
@@ -71,10 +68,10 @@ def draw_glitches(
         raise UsageError(f"seed {seed}: give 0 or more")
     labels = chosen_classes(classes)
     try:
-        check_own(out, MARK)
-        if not (out / MARK).exists():
+        check_own(out, SIMULATED_MARK)
+        if not (out / SIMULATED_MARK).exists():
             out.mkdir(parents=True, exist_ok=True)
-            (out / MARK).write_text(f"{NOTE}\n")
+            (out / SIMULATED_MARK).write_text(f"{NOTE}\n")
         missing = list(_missing(out, labels, per_class, seed))
         bar = tqdm(missing, "Simulating", unit="glitch", disable=not (progress and missing))
         for label, number in bar:
@@ -98,14 +95,15 @@ def chosen_classes(classes: Sequence[str]) -> list[str]:
     """Returns the classes that these names mean, in index order.
 
     Raises:
-        UsageError: naming those that mean none, or if there is none at all.
+        UsageError: naming those that can't be simulated, or if there is none at all.
     """
     labels = {name: class_name(name) for name in classes}
-    if unknown := [name for name, label in labels.items() if label is None]:
-        raise UsageError(f"no class: {', '.join(unknown)}; choose from {', '.join(CLASSES)}")
+    if unknown := [name for name, label in labels.items() if label not in CLASSES]:
+        said = ", ".join(map(with_suggestion, unknown))
+        raise UsageError(f"no class to simulate: {said}; choose from {', '.join(CLASSES)}")
     if not labels:
         raise UsageError("no class to draw; name at least one")
-    return sorted({label for label in labels.values() if label}, key=CLASSES.index)
+    return [label for label in CLASSES if label in labels.values()]
 
 
 def check_own(out: Path, mark: str) -> None:

@@ -180,7 +180,7 @@ def filled(split: Split, config: Config, folder: Path) -> Split:
     seed = config.training.seed
     generator = train_gan(split, folder, seed=seed)
     counts = np.bincount(split.labels, minlength=len(split.classes))
-    mean = len(split) // np.count_nonzero(counts)
+    mean = int(len(split) // np.count_nonzero(counts))
     rows: list[tuple[Any, ...]] = []
     windows: list[Window] = []
     for label, count in zip(split.classes, counts.tolist(), strict=True):
