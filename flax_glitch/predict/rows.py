@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from flax_glitch.files import write_whole
-from flax_glitch.predict.verdicts import CSV_COLUMNS, csv_line
+from flax_glitch.predict.verdicts import csv_columns, csv_line
 
-_HEADER = csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
+from flax_glitch.classes import CLASSES
+CSV_COLUMNS = csv_columns(CLASSES)
+_HEADER = csv_line(CSV_COLUMNS, dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
 
 
 class RowsError(ValueError):
@@ -46,7 +48,7 @@ def continue_rows(path: Path, form: str, model: Mapping[str, str]) -> set[tuple[
             f"{path}: was begun with another model ({models.pop()[:12]}…, now "
             f"{model['sha256'][:12]}…); give that --checkpoint, or name another --out"
         )
-    lines = [csv_line(row) if form == "csv" else json.dumps(row) + "\n" for row in rows]
+    lines = [csv_line(CSV_COLUMNS, row) if form == "csv" else json.dumps(row) + "\n" for row in rows]
     write_whole(path, "".join([_HEADER] * (form == "csv" and bool(rows)) + lines).encode())
     return keys
 
