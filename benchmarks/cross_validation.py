@@ -47,7 +47,7 @@ from flax_glitch.evaluation.plots import reliability_diagram
 from flax_glitch.evaluation.report import as_text, card_figures, save_figure, write_report
 from flax_glitch.predict.calibration import fit
 from flax_glitch.predict.predictor import Predictor
-from flax_glitch.strain.viridis import colour_distance
+from flax_glitch.strain.picture import colour_distance
 from flax_glitch.training.card import model_card
 from flax_glitch.training.start import read_settings, train
 

@@ -104,7 +104,7 @@ def test_an_event_by_name_is_fetched(classify, monkeypatch, capsys):
         assert (gps, detector, event) == (1126259462.4, "H1", "GW150914")
         return Strain(NOISE, 1126259446.0, float(RATE), detector)
 
-    monkeypatch.setattr("flax_glitch.cli.events.fetch", fetch)
+    monkeypatch.setattr("flax_glitch.events.find.fetch", fetch)
     assert classify("--event", "GW150914", "--detector", "H1") == 0
     assert "H1 at 1126259462.400" in capsys.readouterr().out
 
@@ -200,8 +200,7 @@ def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch)
     table = place / "trainingset_v1d1_metadata.csv"
     rows = ["1010,H1,a,Blip,test", "1012,H1,b,Blip,train", "1014,H1,c,Tomte,validation"]
     table.write_text("\n".join(["event_time,ifo,gravityspy_id,label,sample_type", *rows]))
-    for module in ("events", "draw"):
-        monkeypatch.setattr(f"flax_glitch.cli.{module}.training_set_table", lambda cache: table)
+    monkeypatch.setattr("flax_glitch.events.find.training_set_table", lambda cache: table)
     arguments = ("--triggers", "gravityspy", "--strain", "strain", "--out", "drawn")
     assert run("draw", *arguments, "--cache", cache) == 0
     splits = open_source(place / "drawn").splits
@@ -252,6 +251,6 @@ def test_work_that_fails_is_one_line(place, cache, monkeypatch):
         "draw", "--triggers", "nowhere.csv", *TABLE[2:], "--out", "o"
     )
     assert "no strain files there" in run("draw", *TABLE[:2], "--strain", "drawn", "--out", "o")
-    monkeypatch.setattr("flax_glitch.cli.events.fetch", offline)
+    monkeypatch.setattr("flax_glitch.events.find.fetch", offline)
     code = run("draw", *TABLE[:2], "--strain", "gwosc", "--out", "o", "--cache", cache)
     assert code.startswith("error: 5 of 5 triggers failed")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from flax_glitch.classes import DURATIONS
+from flax_glitch.cli.classify import continue_rows
 from flax_glitch.predict.output import render
 from flax_glitch.predict.predictor import Failure, Prediction
-from flax_glitch.predict.rows import RowsError, continue_rows
 
 MODEL = {"name": "made", "sha256": "abc" * 20}
 
@@ -98,7 +98,7 @@ def pictures_verdict(form):
 def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
     path = tmp_path / "out"
     path.write_text(content)
-    with pytest.raises(RowsError, match=f"holds something else than {form.upper()} verdicts"):
+    with pytest.raises(ValueError, match=f"holds something else than {form.upper()} verdicts"):
         continue_rows(path, form, MODEL)
     assert path.read_text() == content
 
@@ -107,6 +107,6 @@ def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
 def test_the_verdicts_of_another_model_are_not_mixed_in(tmp_path, form):
     path = tmp_path / "out"
     path.write_text(text(form))
-    with pytest.raises(RowsError, match=r"begun with another model .*abcabcabcabc"):
+    with pytest.raises(ValueError, match=r"begun with another model .*abcabcabcabc"):
         continue_rows(path, form, MODEL | {"sha256": "def" * 20})
     assert path.read_text() == text(form)

@@ -9,6 +9,7 @@ from gwosc_server import RATE, write_strain
 
 from flax_glitch.data.pictures import load_picture
 from flax_glitch.data.sources import open_source
+from flax_glitch.events.find import list_strain, read_around
 from flax_glitch.events.scans import (
     AHEAD,
     PATIENCE,
@@ -20,7 +21,6 @@ from flax_glitch.events.scans import (
 )
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.strain.files import StrainError
-from flax_glitch.strain.folder import list_strain, read_around
 from flax_glitch.strain.picture import Scan, scan
 from flax_glitch.strain.remote import OfflineError
 

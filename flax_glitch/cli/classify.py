@@ -1,26 +1,30 @@
 """`flax-glitch classify`: pictures or strain in, verdicts out."""
 
+import csv
+import io
+import json
 import sys
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES
-from flax_glitch.cli.events import Events, Found, check_arguments, find_events, progress
+from flax_glitch.cli.events import CURES, Events, check_arguments, find_events, progress
 from flax_glitch.cli.terminal import ODD_NAMES, open_predictor, screen
 from flax_glitch.config import UsageError
 from flax_glitch.data.layouts import pictures_below
+from flax_glitch.events.find import Found
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
-from flax_glitch.predict.output import render
+from flax_glitch.files import write_whole
+from flax_glitch.predict.output import CSV_COLUMNS, csv_line, render
 from flax_glitch.predict.prediction import NO_CALIBRATION, Failure, Prediction
 from flax_glitch.predict.predictor import SIZES, Predictor
-from flax_glitch.predict.rows import continue_rows
 from flax_glitch.strain.picture import Scan
 
 Inputs = tyro.conf.Positional[tuple[Path, ...]]
@@ -31,6 +35,8 @@ NO_EVENTS = Events()
 
 FORMS: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".jsonl": "json"}
 """What is written to a file, by its suffix; a table to any other."""
+
+_HEADER = csv_line(dict(zip(CSV_COLUMNS, CSV_COLUMNS, strict=True)))
 
 
 def classify_inputs(
@@ -128,7 +134,7 @@ def _of_strain(
     if folder:
         outcomes = write_scans(outcomes, lambda trigger: picture_paths(trigger, folder))
     scans = (
-        scan if isinstance(scan, Scan) else Failure(trigger.name, str(scan))
+        scan if isinstance(scan, Scan) else Failure(trigger.name, scan.worded(CURES))
         for trigger, scan in outcomes
     )
     with closing(outcomes), progress(found, len(waiting)) as bar:
@@ -146,3 +152,55 @@ def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
         if not inside
     ]
     return list(dict.fromkeys(chain.from_iterable(found.values()))), missing
+
+
+def continue_rows(path: Path, form: str, model: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Leaves only whole rows with verdicts in a file; returns the detector and id of each.
+
+    Rows of failures fall away, to be tried again, and a last line that was half written.
+
+    Args:
+        path: what `render` wrote of strain, whole or in part; there may be none yet.
+        form: its format, csv or json.
+        model: name and sha256 of the model that it must come from.
+
+    Raises:
+        ValueError: if the file holds anything else; it is then left as it is.
+    """
+    if not path.exists():
+        return set()
+    try:
+        rows = _whole_rows(path.read_bytes().decode(errors="replace"), form)
+        keys = {(row["ifo"], row["gravityspy_id"]) for row in rows if float(row["gps"])}
+        models = {_model(row) for row in rows} - {model["sha256"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: holds something else than {form.upper()} verdicts on triggers, and is left "
+            "as it is; name another --out"
+        ) from error
+    if models:
+        raise ValueError(
+            f"{path}: was begun with another model ({models.pop()[:12]}…, now "
+            f"{model['sha256'][:12]}…); give that --checkpoint, or name another --out"
+        )
+    lines = [csv_line(row) if form == "csv" else json.dumps(row) + "\n" for row in rows]
+    write_whole(path, "".join([_HEADER] * (form == "csv" and bool(rows)) + lines))
+    return keys
+
+
+def _whole_rows(text: str, form: str) -> list[dict[str, Any]]:
+    """Returns the whole rows that have a verdict."""
+    start = _HEADER if form == "csv" else '{"input": '
+    if not text.startswith(start[: len(text)]):
+        raise ValueError("begins otherwise")
+    whole = text[: text.rfind("\n") + 1]
+    rows: Iterable[dict[str, Any]] = (
+        csv.DictReader(io.StringIO(whole)) if form == "csv" else map(json.loads, whole.splitlines())
+    )
+    return [row for row in rows if not row.get("error")]
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """Returns the hash of a row's model, which JSON has beside its name."""
+    model = row["model"]
+    return str(model if isinstance(model, str) else model["sha256"])

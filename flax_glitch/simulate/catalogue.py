@@ -17,8 +17,7 @@ from flax_glitch.classes import CLASSES, DURATIONS, INDEX, class_name
 from flax_glitch.config import UsageError
 from flax_glitch.files import write_whole
 from flax_glitch.simulate.glitches import simulate
-from flax_glitch.strain.picture import indices
-from flax_glitch.strain.viridis import VIRIDIS
+from flax_glitch.strain.picture import VIRIDIS, indices
 
 MARK = "SIMULATED.txt"
 """The file by which a folder is known to hold simulated pictures."""

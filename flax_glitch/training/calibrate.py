@@ -10,7 +10,7 @@ from flax_glitch.data.prepared import glitch_numbers
 from flax_glitch.evaluation.evaluate import evaluate
 from flax_glitch.models.classifier import build, is_merged
 from flax_glitch.predict.calibration import ENOUGH, fit
-from flax_glitch.strain.viridis import colour_distance
+from flax_glitch.strain.picture import colour_distance
 from flax_glitch.training.card import model_card
 from flax_glitch.training.run import Run
 from flax_glitch.training.step import initial_state

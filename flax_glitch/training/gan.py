@@ -23,8 +23,7 @@ from flax_glitch.config import Config
 from flax_glitch.data.prepared import Entry, Split
 from flax_glitch.models.dcgan import LATENT, SIDE, Generator
 from flax_glitch.models.preprocess import LUMINANCE
-from flax_glitch.strain.picture import png
-from flax_glitch.strain.viridis import VIRIDIS
+from flax_glitch.strain.picture import VIRIDIS, png
 from flax_glitch.training.gan_step import (
     BATCH,
     GanState,

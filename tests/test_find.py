@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from gwosc_server import RATE, write_strain
 
+from flax_glitch.events.find import list_strain, read_around
 from flax_glitch.strain.files import block, read_strain
-from flax_glitch.strain.folder import list_strain, read_around
 from flax_glitch.strain.formats import StrainError
 
 
