@@ -15,6 +15,7 @@ from test_cli import run
 from flax_glitch import files as network
 from flax_glitch.app import main, strain
 from flax_glitch.app.strain import Fields, answer_of, captioned
+from flax_glitch.cli.events import CURES
 from flax_glitch.data.sources import parse_name
 from flax_glitch.predict.predictor import Failure
 from flax_glitch.strain import remote
@@ -156,6 +157,10 @@ def test_the_unforeseen_is_logged_and_said_without_its_details(
         failure = answered(predictor, "1016.5", "", files["good"])
     assert failure.error == strain.UNEXPECTED
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_page_has_words_for_each_cure_of_an_event():
+    assert {*strain.CURES, "table"} == set(CURES)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: f"{preset.name} {preset.detector}")

@@ -2,12 +2,15 @@
 
 import csv
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import requests
 from gwosc_server import RATE, write_strain
 from test_cli import run
 
+from flax_glitch.data.pictures import load_picture
 from flax_glitch.data.sources import open_source
 from flax_glitch.events.triggers import stable_id
 from flax_glitch.predict.predictor import Predictor
@@ -107,6 +110,60 @@ def test_an_event_by_name_is_fetched(classify, monkeypatch, capsys):
     monkeypatch.setattr("flax_glitch.events.find.fetch", fetch)
     assert classify("--event", "GW150914", "--detector", "H1") == 0
     assert "H1 at 1126259462.400" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--gps", 1012.25, "--strain", "noise.npy"), "doesn't say its start; give --gps-start"),
+        (
+            ("--gps", 1012.25, "--strain", f"strain/{NAME}", "--sample-rate", 8192),
+            "4096.0 by the file, and 8192.0 was given; correct --sample-rate or leave it out",
+        ),
+        (
+            ("--gps", 1012.25, "--detector", "H1"),
+            "offline? try again later, or give the strain file with --strain",
+        ),
+        (
+            ("--triggers", "gravityspy", "--strain", "strain"),
+            "later, or get it in another way and give it with --triggers",
+        ),
+    ],
+)
+def test_the_command_line_names_the_options_that_help(
+    classify, place, monkeypatch, arguments, words
+):
+    def unreachable(*_, **__):
+        raise requests.ConnectionError("no route")
+
+    np.save("noise.npy", NOISE)
+    monkeypatch.setattr(requests.Session, "send", unreachable)
+    said = classify(*arguments)
+    assert said.endswith(words) and said.count("\n") == 0
+
+
+def test_a_rows_reason_names_the_option_that_helps(classify, place, monkeypatch):
+    def unreachable(*_, **__):
+        raise StrainError("GWOSC can't be reached", "strain")
+
+    monkeypatch.setattr("flax_glitch.events.find.fetch", unreachable)
+    table = (*TABLE[:2], "--strain", "gwosc", "--out", "v.csv")
+    assert classify(*table) == "error: 5 of 5 inputs failed"
+    assert {row["error"] for row in read_csv(place / "v.csv")} == {
+        "GWOSC can't be reached, or give the strain file with --strain"
+    }
+
+
+def test_two_calls_draw_the_same_table_at_once(place, cache):
+    def drawn(_):
+        return draw(place, cache)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(drawn, range(2))) == [0, 0]
+    pictures = list((place / "drawn").rglob("*.png"))
+    assert len(pictures) == 4 * len(ROWS)
+    assert {load_picture(path).geometry for path in pictures} == {"full"}
+    assert {path.suffix for path in (place / "drawn").rglob("*.*")} == {".png"}
 
 
 def test_a_table_gets_a_row_a_trigger_and_failed_ones_keep_their_reason(classify, place, capsys):

@@ -122,6 +122,34 @@ def test_ahead_keeps_the_order_and_takes_a_bounded_number_of_items():
     assert next(results, None) is None
 
 
+@pytest.mark.parametrize("finish", [False, True])
+def test_what_is_finished_is_handed_on_before_more_is_taken(finish):
+    taken = []
+
+    def items():
+        for number in range(20):
+            taken.append(number)
+            yield number
+            time.sleep(0.02)  # as a transform takes
+
+    for expected, result in enumerate(ahead(lambda number: number, items(), 2, finish=finish)):
+        assert result == expected
+        assert len(taken) <= expected + 3
+
+
+def test_verdicts_on_drawn_events_come_while_later_ones_are_transformed(tmp_path):
+    scanned = []
+
+    def outcomes():
+        for number in range(12):
+            scanned.append(number)
+            yield Trigger("H1", 1000.0 + number, f"id{number}"), StrainError("none")
+            time.sleep(0.02)
+
+    next(write_scans(outcomes(), lambda one: picture_paths(one, tmp_path)))
+    assert len(scanned) <= 3
+
+
 def test_work_goes_on_at_the_same_time():
     barrier = threading.Barrier(3, timeout=10)
     assert list(ahead(lambda _: barrier.wait() >= 0, range(3), 3)) == [True] * 3
