@@ -9,9 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gwosc_server import Server
+from toy_pictures import toy_simulation
 
 from flax_glitch import files
+from flax_glitch.app import examples
+from flax_glitch.classes import CLASSES
 from flax_glitch.files import BrokenOffError, download, is_intact, printable, seal, write_whole
+from flax_glitch.simulate import catalogue
 
 SIZE, ROUNDS = 200_000, 100
 
@@ -167,3 +171,21 @@ def test_a_lock_is_waited_for_and_said(tmp_path, capsys):
     thread.join()
     assert order == ["first", "second"]
     assert "waiting for it" in capsys.readouterr().err
+
+
+def test_two_apps_that_start_on_a_cold_cache_draw_the_same_examples(tmp_path, monkeypatch):
+    together = threading.Barrier(2, timeout=20)
+
+    def simulate(label, rng):
+        together.wait()  # each picture is written by both at once
+        return toy_simulation(label, rng)
+
+    def start(number):
+        return examples.pictures(tmp_path / f"spare{number}", tmp_path / "cache")
+
+    monkeypatch.setattr(catalogue, "simulate", simulate)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(start, range(2))
+    assert set(first) == set(second) == set(CLASSES)
+    assert not list(tmp_path.glob("spare*"))
+    assert not list(tmp_path.rglob("*.unfinished"))

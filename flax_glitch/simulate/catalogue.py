@@ -111,7 +111,7 @@ def _claim(out: Path) -> None:
     if mark.exists():
         return
     out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()):
+    if any(out.iterdir()) and not mark.exists():  # another call may just have begun
         raise UsageError(f"{out}: holds other things; give a new or empty folder")
     mark.write_text(f"{NOTE}\n")
 
