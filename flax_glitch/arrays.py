@@ -3,6 +3,9 @@
 The names are checked at run time in the tests only (jaxtyping's pytest hook).
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
@@ -59,23 +62,52 @@ Features = Float[AnyArray, "batch seen row column feature"]
 Embeddings = Float[AnyArray, "batch seen embedding"]
 """One vector a view, the input of the last layer."""
 
-Logits = Float[AnyArray, "batch *seen 22"]
+Logits = Float[AnyArray, "batch *seen class"]
 """Scores over the classes before softmax, of each view or of each glitch."""
 
-Probabilities = Float[np.ndarray, "sample 22"]
+Probabilities = Float[np.ndarray, "sample class"]
 """Class probabilities that sum to one."""
 
 Units = Int[np.ndarray, "unit view"]
 """Numbers of the pictures that are looked at together; -1 where a window is missing."""
 
 Labels = Int[AnyArray, " sample"]
-"""Class numbers, 0 to 21."""
+"""Class numbers, places in a model's list of classes."""
 
 Weights = Float[AnyArray, " sample"]
 """One weight a sample; 0 marks padding."""
 
-ClassWeights = Float[AnyArray, "22"]
+ClassWeights = Float[AnyArray, " class"]
 """One weight a class."""
 
 Key = PRNGKeyArray | Array
 """A JAX random key."""
+
+NAMED_FAULTS = 8
+"""As many faulty arrays of a kind are named in an error before the rest is counted."""
+
+
+def misfits(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """Returns in words which arrays are missing, extra or misshapen; empty if all fit exactly.
+
+    Args:
+        found: arrays, or anything with a shape, by name.
+        expected: likewise.
+    """
+    misshapen = [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(like.shape)}"
+        for name, like in expected.items()
+        if name in found and tuple(found[name].shape) != tuple(like.shape)
+    ]
+    faults = {
+        "missing": [name for name in expected if name not in found],
+        "extra": [name for name in found if name not in expected],
+        "misshapen": misshapen,
+    }
+    return "; ".join(f"{kind}: {some(names)}" for kind, names in faults.items() if names)
+
+
+def some(names: Sequence[str], most: int = NAMED_FAULTS) -> str:
+    """Returns the first of names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

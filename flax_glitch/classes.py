@@ -1,11 +1,15 @@
-"""Gravity Spy's 22 classes of glitches, their index order, their other names, and the four windows.
+"""Names of the classes of glitches: Gravity Spy's 22 in index order, later ones, and the windows.
 
-Classes and morphologies: Zevin et al. 2017 (CQG 34 064003), Bahaadini et al. 2018.
+A model's own classes are data that travel with it; here is what is known of their names. Classes
+and morphologies: Zevin et al. 2017 (CQG 34 064003), Bahaadini et al. 2018; later ones as their
+pictures show them, Fast_Scattering by Soni et al. 2021 (CQG 38 195016).
 """
 
+import difflib
+from collections.abc import Iterable
 from types import MappingProxyType
 
-MORPHOLOGY = MappingProxyType(
+_ORIGINAL = MappingProxyType(
     {
         "1080Lines": "A row of short bursts near 1080 Hz, all through the window",
         "1400Ripples": "Short blobs near 1400 Hz, about 0.15 s long",
@@ -31,25 +35,47 @@ MORPHOLOGY = MappingProxyType(
         "Whistle": "A steep V or W that dips from several hundred Hz or more",
     }
 )
-"""One line a class, in index order, for people who have never seen it."""
+"""Gravity Spy's classes of O1 and O2 in index order, with a line each."""
 
-CLASSES: tuple[str, ...] = tuple(MORPHOLOGY)
-"""The directory names of the 22 classes; a class's number is its place here."""
+_LATER = MappingProxyType(
+    {
+        "70Hz_Line": "A short bar at 70 Hz",
+        "Crown": "Two or more arches side by side near 40 Hz, like the points of a crown",
+        "Fast_Scattering": "Short arches, about 2 or 4 a second, 20 to 60 Hz",
+        "High_Frequency_Burst": "A thin spike from several hundred Hz upwards",
+        "Low_Frequency_Blip": "A teardrop below about 100 Hz, lower and broader than a Blip",
+        "Pizzicato": "A tiny ring of energy near 500 Hz",
+    }
+)
+"""Classes that Gravity Spy has had since O3."""
+
+MORPHOLOGY = MappingProxyType({**_ORIGINAL, **_LATER})
+"""One line on each class that is known, for people who have never seen it."""
+
+CLASSES: tuple[str, ...] = tuple(_ORIGINAL)
+"""Gravity Spy's 22 classes in index order: what the simulator makes and the model in the box knows.
+"""
 
 INDEX = MappingProxyType({name: number for number, name in enumerate(CLASSES)})
-"""The number of each class."""
+"""The number of each of the 22."""
+
+NONE_OF_THE_ABOVE = "None_of_the_Above"
+"""The class of glitches that are none of the others."""
 
 DURATIONS: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
 """The four windows of Gravity Spy's pictures, in seconds."""
 
-OTHER_NAMES = MappingProxyType(
+_OTHER_NAMES = MappingProxyType(
     {
         "1080line": "1080Lines",
         "1400ripple": "1400Ripples",
+        "bliplowfrequency": "Low_Frequency_Blip",
+        "fastscatteringcrown": "Crown",
         "noglitch": "No_Glitch",
         "repeatedblips": "Repeating_Blips",
-        "wanderingnotch": "Wandering_Line",
         "violinmodeharmonic": "Violin_Mode",
+        "wanderingnotch": "Wandering_Line",
+        "highfreqburst": "High_Frequency_Burst",
     }
 )
 """Names in use elsewhere, lower case and without separators."""
@@ -59,15 +85,39 @@ def _bare(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-_BY_BARE_NAME = {_bare(name): name for name in CLASSES} | dict(OTHER_NAMES)
+_BY_BARE_NAME = {_bare(name): name for name in MORPHOLOGY} | dict(_OTHER_NAMES)
 
 
 def class_name(name: str) -> str | None:
-    """Returns the class that a directory or label means, or None if it is none of the 22.
+    """Returns the known class that a directory or label means, or None if it is none.
 
     Case, spaces, hyphens and underscores don't matter: "Light modulation" is Light_Modulation.
     """
     return _BY_BARE_NAME.get(_bare(name))
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns classes in the order of a model's outputs: the 22 in index order, others by name."""
+    return tuple(sorted(set(names), key=lambda name: (INDEX.get(name, len(INDEX)), name)))
+
+
+def suggestion(name: str) -> str | None:
+    """Returns the known class that a misspelt name may mean, None if it is known or like none."""
+    if class_name(name):
+        return None
+    found = difflib.get_close_matches(_bare(name), _BY_BARE_NAME, n=1, cutoff=0.8)
+    return _BY_BARE_NAME[found[0]] if found else None
+
+
+def with_suggestion(name: str) -> str:
+    """Returns a name that is not known, and in brackets the one that it may mean."""
+    meant = suggestion(name)
+    return f"{name} (did you mean {meant}?)" if meant else name
+
+
+def morphology(name: str) -> str:
+    """Returns a line on what glitches of a class look like, empty if the class isn't known."""
+    return MORPHOLOGY.get(name, "")
 
 
 def readable(name: str) -> str:

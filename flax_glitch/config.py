@@ -52,6 +52,8 @@ class DataConfig:
     """Folder or HDF5 file of Gravity Spy pictures, or "simulated": glitches made by the project."""
     split_seed: int = 0
     """Seed of the split by glitch, where the source has no split of its own."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes to train on; all that the source has if none are given."""
     batch_size: int = 32
     """Pictures a training step; glitches, where all windows of one are judged together."""
     variation: Literal["none", "report", "drift"] = "none"
@@ -270,6 +272,8 @@ def check(config: Config) -> None:
 def _value(name: str, kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return from_dict(kind, value)
+    if get_origin(kind) is tuple and isinstance(value, list):
+        value = tuple(value)
     allowed = get_args(kind) if get_origin(kind) is Literal else None
     expected = get_origin(kind) or kind
     fits = value in allowed if allowed else isinstance(value, expected)

@@ -39,6 +39,10 @@ class BrokenOffError(OSError):
     """A download that broke off at each try."""
 
 
+SIMULATED_MARK = "SIMULATED.txt"
+"""The file by which a folder is known to hold simulated pictures."""
+
+
 def write_whole(target: Path, content: bytes | str) -> None:
     """Writes a file that nobody ever sees half written, however many write it at once.
 

@@ -25,8 +25,8 @@ from flax_glitch.checkpoint import Description, arrays_of, save_model
 from flax_glitch.classes import CLASSES, MORPHOLOGY
 from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.models.classifier import build
-from flax_glitch.predict.output import as_objects
 from flax_glitch.predict.predictor import Failure, Prediction
+from flax_glitch.predict.verdicts import as_objects
 
 ROOT = Path(__file__).parents[1]
 MODEL = {"name": "nearest-picture", "sha256": "0123456789abcdef" * 4}

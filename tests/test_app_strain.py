@@ -16,7 +16,7 @@ from flax_glitch import files as network
 from flax_glitch.app import main, strain
 from flax_glitch.app.strain import Fields, answer_of, captioned
 from flax_glitch.cli.events import CURES
-from flax_glitch.data.sources import parse_name
+from flax_glitch.data.layouts import parse_name
 from flax_glitch.predict.predictor import Failure
 from flax_glitch.strain import remote
 from flax_glitch.strain.files import Strain

@@ -8,12 +8,14 @@ import time
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.batches import batches_an_epoch, evaluation_batches, training_batches
-from flax_glitch.data.prepared import Entry, Split
+from flax_glitch.data.records import Split
+from flax_glitch.data.table import COLUMNS
 
 SIZE = 4
 
@@ -33,8 +35,12 @@ class Records:
 
 
 def make_split(count):
-    entries = [Entry(f"{n}.png", f"id{n}", "H1", 0.5, CLASSES[n % 22]) for n in range(count)]
-    return Split("train", tuple(entries), Records(count))
+    rows = [(f"{n}.png", "", "H1", f"id{n}", 0.5, CLASSES[n % 22], "train") for n in range(count)]
+    return split_of(rows)
+
+
+def split_of(rows):
+    return Split("train", pd.DataFrame(rows, columns=COLUMNS), CLASSES, Records(len(rows)))
 
 
 def numbers(batches):
@@ -163,11 +169,12 @@ def test_batches_left_unread_leave_no_threads_behind():
 
 def windows(*named):
     """A split of pictures, each of a glitch and a window; the class is that of the glitch."""
-    entries = [
-        Entry(f"{n}.png", f"id{glitch}", "H1", duration, CLASSES[glitch])
-        for n, (glitch, duration) in enumerate(named)
-    ]
-    return Split("train", tuple(entries), Records(len(entries)))
+    return split_of(
+        [
+            (f"{n}.png", "", "H1", f"id{glitch}", duration or np.nan, CLASSES[glitch], "train")
+            for n, (glitch, duration) in enumerate(named)
+        ]
+    )
 
 
 def test_windows_of_a_glitch_come_in_their_places_unknown_ones_where_room_is_then_repeated():

@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+from flax_glitch.data.prepared import Entry
 from scipy.special import softmax
 from scipy.stats import binom
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
-from flax_glitch.data.prepared import Entry
 from flax_glitch.evaluation.evaluate import Outputs, summary
 from flax_glitch.evaluation.metrics import calibration_error
 from flax_glitch.predict.calibration import (

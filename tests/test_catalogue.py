@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax_glitch.data.sources import open_source, read_picture
 from PIL import Image
 from toy_pictures import toy_simulation
 
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import UsageError
-from flax_glitch.data.sources import open_source, read_picture
 from flax_glitch.simulate import catalogue
 from flax_glitch.simulate.catalogue import draw_glitches
 from flax_glitch.simulate.glitches import simulate

@@ -11,7 +11,7 @@ from gwosc_server import RATE, write_strain
 from test_cli import run
 
 from flax_glitch.data.pictures import load_picture
-from flax_glitch.data.sources import open_source
+from flax_glitch.data.table import open_source
 from flax_glitch.events.triggers import stable_id
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.files import Strain, StrainError
@@ -260,8 +260,8 @@ def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch)
     monkeypatch.setattr("flax_glitch.events.find.training_set_table", lambda cache: table)
     arguments = ("--triggers", "gravityspy", "--strain", "strain", "--out", "drawn")
     assert run("draw", *arguments, "--cache", cache) == 0
-    splits = open_source(place / "drawn").splits
-    assert {name: [one.id for one in glitches] for name, glitches in splits.items()} == {
+    table = open_source(place / "drawn").table
+    assert {name: list(rows["id"].unique()) for name, rows in table.groupby("split")} == {
         "train": ["b"],
         "validation": ["c"],
         "test": ["a"],

@@ -9,13 +9,13 @@ import shutil
 
 import numpy as np
 import pytest
+from flax_glitch.data.prepared import Entry, Split
 from PIL import Image
 
 from flax_glitch.checkpoint import Description
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.cli import main
 from flax_glitch.config import settings
-from flax_glitch.data.prepared import Entry, Split
 from flax_glitch.evaluation.compare import PUBLISHED, check_comparable, compare, read_system
 from flax_glitch.evaluation.compare_plots import accuracy_bars
 from flax_glitch.evaluation.compare_report import as_markdown, as_text

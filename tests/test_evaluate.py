@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax_glitch.data.prepared import Entry, Split
 from PIL import Image
 from scipy.special import log_softmax
 
 from flax_glitch.classes import CLASSES
-from flax_glitch.data.prepared import Entry, Split
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
 from flax_glitch.models.classifier import fuse
 

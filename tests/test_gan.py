@@ -9,15 +9,15 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from flax_glitch.data.prepared import Entry, Split
+from flax_glitch.data.sources import open_source
+from flax_glitch.data.tfds_builder import prepare
 
 from flax_glitch.checkpoint import CheckpointError, RunStates
 from flax_glitch.classes import DURATIONS, INDEX
 from flax_glitch.cli import main
 from flax_glitch.config import Config
 from flax_glitch.data.pictures import load_picture, resize
-from flax_glitch.data.prepared import Entry, Split
-from flax_glitch.data.sources import open_source
-from flax_glitch.data.tfds_builder import prepare
 from flax_glitch.strain.picture import png
 from flax_glitch.training import gan
 from flax_glitch.training.gan import (

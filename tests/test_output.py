@@ -10,8 +10,7 @@ import pytest
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
-from flax_glitch.predict.output import render
-from flax_glitch.predict.prediction import Failure, Prediction
+from flax_glitch.predict.verdicts import Failure, Prediction, render
 
 MODEL = {"name": "made", "sha256": "abc"}
 

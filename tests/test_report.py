@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from flax_glitch.data.prepared import Entry
 from PIL import Image
 
 from flax_glitch.classes import CLASSES
-from flax_glitch.data.prepared import Entry
 from flax_glitch.evaluation import report
 from flax_glitch.evaluation.evaluate import Outputs, summary
 

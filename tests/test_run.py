@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax_glitch.data.tfds_builder import Split, prepare
 
 from flax_glitch import Predictor
 from flax_glitch.checkpoint import (
@@ -21,7 +22,6 @@ from flax_glitch.checkpoint import (
     read_description,
 )
 from flax_glitch.config import Config, OptimiserConfig, TrainingConfig
-from flax_glitch.data.tfds_builder import Split, prepare
 from flax_glitch.training.run import Progress, next_rate
 from flax_glitch.training.start import check_folder, train, write_settings
 

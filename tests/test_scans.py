@@ -8,7 +8,7 @@ import pytest
 from gwosc_server import RATE, write_strain
 
 from flax_glitch.data.pictures import load_picture
-from flax_glitch.data.sources import open_source
+from flax_glitch.data.table import open_source
 from flax_glitch.events.find import list_strain, read_around
 from flax_glitch.events.scans import (
     AHEAD,
@@ -62,17 +62,16 @@ def test_drawn_pictures_are_a_source_and_load_as_the_very_pixels_of_the_scan(out
     passed_on = list(write_scans(outcomes, lambda one: labelled_paths(one, tmp_path)))
     assert passed_on == outcomes
     source = open_source(tmp_path)
-    assert sorted((one.id, one.ifo, one.label) for one in source.glitches) == [
+    assert set(zip(*(source.table[name] for name in ("id", "ifo", "label")), strict=True)) == {
         ("early", "H1", "Blip"),
         ("late", "H1", "Koi_Fish"),
-    ]
+    }
+    assert len(source.table) == 8
     scans = {trigger.id: outcome for trigger, outcome in outcomes if isinstance(outcome, Scan)}
-    for glitch in source.glitches:
-        assert list(glitch.views) == [0.5, 1.0, 2.0, 4.0]
-        for duration, ref in glitch.views.items():
-            loaded = load_picture(ref.path)
-            assert loaded.geometry == "full"
-            np.testing.assert_array_equal(loaded.pixels, scans[glitch.id].views[duration])
+    for row in source.table.itertuples():
+        loaded = load_picture(source.root / row.path)
+        assert loaded.geometry == "full"
+        np.testing.assert_array_equal(loaded.pixels, scans[row.id].views[row.duration])
 
 
 def test_names_are_gravity_spys_and_folders_the_classes(tmp_path):

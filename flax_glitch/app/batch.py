@@ -12,9 +12,8 @@ from gradio.utils import get_upload_folder
 
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
-from flax_glitch.predict.output import UNLIKE, as_objects, render, window_name
-from flax_glitch.predict.prediction import ranked
 from flax_glitch.predict.predictor import Failure, Prediction, Predictor
+from flax_glitch.predict.verdicts import UNLIKE, as_objects, ranked, render, window_name
 
 HEADERS = [
     "File",

@@ -10,9 +10,8 @@ import gradio as gr
 import numpy as np
 
 from flax_glitch.classes import MORPHOLOGY, readable
-from flax_glitch.predict.output import as_objects, window_name
-from flax_glitch.predict.prediction import ranked
 from flax_glitch.predict.predictor import Failure, Prediction, Predictor
+from flax_glitch.predict.verdicts import as_objects, ranked, window_name
 
 LOW_CONFIDENCE = 0.5
 """Below this the verdict is called uncertain."""

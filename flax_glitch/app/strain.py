@@ -20,8 +20,8 @@ from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
 from flax_glitch.events.find import Found, Question, find
 from flax_glitch.events.scans import picture_paths, write_scans
-from flax_glitch.predict.output import as_objects
 from flax_glitch.predict.predictor import Failure, Predictor
+from flax_glitch.predict.verdicts import as_objects
 from flax_glitch.strain.files import LENGTHS, Strain, StrainError
 from flax_glitch.strain.gwosc import PRESETS, Preset
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE

@@ -20,11 +20,11 @@ from flax_glitch.checkpoint.model import (
     arrays_of,
     find_checkpoint,
     load_arrays,
-    load_into,
     load_model,
     read_card,
     release,
     save_model,
+    start_from,
 )
 from flax_glitch.checkpoint.states import RunStates
 
@@ -40,10 +40,10 @@ __all__ = [
     "find_checkpoint",
     "flatten",
     "load_arrays",
-    "load_into",
     "load_model",
     "read_card",
     "read_description",
     "release",
     "save_model",
+    "start_from",
 ]

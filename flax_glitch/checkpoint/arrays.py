@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-NAMED_FAULTS = 6
-"""As many faulty arrays are named in an error before the rest is counted."""
+from flax_glitch.arrays import misfits
 
 Arrays = Mapping[str, Any]
 """Arrays, or their shapes and types, by dotted name."""
@@ -40,20 +39,8 @@ def check_fit(place: Any, found: Arrays, expected: Arrays) -> None:
     Raises:
         CheckpointError: naming every array that is missing, extra or misshapen.
     """
-    missing = [f"missing {name}" for name in expected if name not in found]
-    extra = [f"extra {name}" for name in found if name not in expected]
-    misshapen = [
-        f"{name} is {tuple(found[name].shape)}, not {tuple(like.shape)}"
-        for name, like in expected.items()
-        if name in found and tuple(found[name].shape) != tuple(like.shape)
-    ]
-    faults = missing + extra + misshapen
-    if faults:
-        more = f" and {len(faults) - NAMED_FAULTS} more" if len(faults) > NAMED_FAULTS else ""
-        raise CheckpointError(
-            f"{place}: doesn't fit the model ({len(missing)} arrays missing, {len(extra)} extra, "
-            f"{len(misshapen)} misshapen): {'; '.join(faults[:NAMED_FAULTS])}{more}"
-        )
+    if faults := misfits(found, expected):
+        raise CheckpointError(f"{place}: doesn't fit the model; {faults}")
 
 
 def check_room(folder: Path, arrays: Arrays) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from flax_glitch.checkpoint.arrays import (
 )
 from flax_glitch.checkpoint.description import Calibration, Description, read_description
 from flax_glitch.files import write_whole
-from flax_glitch.models.classifier import Classifier, build
+from flax_glitch.models.classifier import Classifier, build, is_last_layer
 
 RUNS = Path("checkpoints")
 """The folder of runs, in the folder that one works in."""
@@ -117,7 +118,11 @@ def release(
         raise CheckpointError(f"{out}: a model is there; remove it first, or take another folder")
     model, description = load_model(run)
     card = read_card(run).replace(description.sha256, SHA256_IN_CARD)
-    return save_model(out, arrays_of(model), description, card, precision)
+    weights = Path(description.model.weights).name  # where they lay is nobody's business
+    described = dataclasses.replace(
+        description, model=dataclasses.replace(description.model, weights=weights)
+    )
+    return save_model(out, arrays_of(model), described, card, precision)
 
 
 def read_card(folder: Path) -> str:
@@ -139,19 +144,40 @@ def load_model(folder: Path) -> tuple[Classifier, Description]:
     """
     description = read_description(folder)
     model = nnx.eval_shape(
-        lambda: build(description.model, description.preprocessing, rngs=nnx.Rngs(0))
+        lambda: build(
+            description.model,
+            description.preprocessing,
+            len(description.classes),
+            rngs=nnx.Rngs(0),
+        )
     )
     _fill(model, load_arrays(folder, description, arrays_of(model)))
     return model, description
 
 
-def load_into(model: Classifier, folder: Path) -> None:
-    """Replaces a model's arrays by those in a folder.
+def start_from(model: Classifier, classes: Sequence[str], folder: Path) -> bool:
+    """Replaces a model's arrays by those in a folder, but for the last layer of other classes.
+
+    Args:
+        model: changed in place.
+        classes: its classes, in the order of its outputs.
+        folder: the checkpoint.
+
+    Returns:
+        Whether the last layer stays new, because the checkpoint's classes are others.
 
     Raises:
         CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
     """
-    _fill(model, load_arrays(folder, read_description(folder), arrays_of(model)))
+    other, description = load_model(folder)
+    given, own = arrays_of(other), arrays_of(model)
+    new = description.classes != tuple(classes)
+    if new:
+        given = {name: array for name, array in given.items() if not is_last_layer(name)}
+    kept = {name: array for name, array in own.items() if new and is_last_layer(name)}
+    check_fit(folder, given | kept, own)
+    _fill(model, given | kept)
+    return new
 
 
 def load_arrays(folder: Path, description: Description, expected: Arrays) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from flax_glitch.arrays import Labels, Mask, RawViews, Units, Weights
-from flax_glitch.data.prepared import Split
+from flax_glitch.data.records import Split
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +41,8 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Returns the batches of one epoch in an order that seed and epoch decide.
 
-    Every unit comes once at most: those that don't fill a batch are left for other epochs.
+    Every unit comes once, but for those that don't fill a batch, which are left for other epochs;
+    balanced, units of rare classes come repeatedly and some of common ones not at all.
 
     Args:
         split: The pictures.

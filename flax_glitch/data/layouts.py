@@ -4,16 +4,16 @@ Editions: Zenodo 1476551 (folders and a table), Kaggle tentotheminus9 (folders a
 Zenodo 1476156 (v1d0, one HDF5 file).
 """
 
-import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
+import numpy as np
 
-from flax_glitch.classes import CLASSES, class_name
-from flax_glitch.simulate.catalogue import MARK
+from flax_glitch.classes import DURATIONS, class_name, with_suggestion
+from flax_glitch.files import SIMULATED_MARK, printable
 
 SplitName = Literal["train", "validation", "test"]
 Layout = Literal["kaggle", "zenodo", "v1d0", "folder", "simulated"]
@@ -27,8 +27,11 @@ WITHOUT_SPLIT: frozenset[Layout] = frozenset({"folder", "simulated"})
 UNKNOWN_DETECTOR = "XX"
 """Stands for the detector where a file's name doesn't tell."""
 
-MISLABELLED = frozenset({("Paired_Doves", "VXw4KBWl5g")})
-"""Labels and ids that are wrong in the public training set."""
+Row = tuple[str, str, str, str, float, str, SplitName | None]
+"""A picture as in `table.COLUMNS`; a split of None is not decided yet."""
+
+Listing = tuple[list[Row], list[str]]
+"""Pictures in a fixed order, and what a user should know about them."""
 
 _PICTURE_FOLDERS = ("TrainingSetImages", "TrainingSet")
 _TABLE = "trainingset_*metadata*.csv"
@@ -44,43 +47,14 @@ class SourceError(ValueError):
     """Says in one line which source of pictures can't be used, why, and what would help."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PictureRef:
-    """Where one picture is: a file, or a place inside an HDF5 file."""
-
-    path: Path
-    key: str | None = None
-
-    @property
-    def name(self) -> str:
-        """What messages call the picture."""
-        return str(self.path) if self.key is None else f"{self.path}:{self.key}"
-
-
-@dataclasses.dataclass(frozen=True)
-class FoundPicture:
-    """One picture and what its place says about it; a split of None is not decided yet."""
-
-    ref: PictureRef
-    id: str
-    ifo: str
-    duration: float | None
-    label: str
-    split: SplitName | None
-
-
-Listing = tuple[list[FoundPicture], list[str]]
-"""Pictures in a fixed order, and what a user should know about them."""
-
-
-def parse_name(filename: str) -> tuple[str, str, float] | None:
+def parse_name(filename: str) -> tuple[str, str, float | None] | None:
     """Returns detector, Gravity Spy id and window in seconds, or None for a name of another kind.
 
     The form is `<detector>_<id>_spectrogram_<seconds>.<png|jpg|jpeg|webp>`; ids may hold dots and
-    underscores.
+    underscores. A window that is none of the four is None: it isn't known what it shows.
     """
     match = _NAME.fullmatch(filename)
-    return None if match is None else (match["ifo"], match["id"], float(match["duration"]))
+    return None if match is None else (match["ifo"], match["id"], _known(match["duration"]))
 
 
 def find_layout(path: Path) -> Layout:
@@ -95,7 +69,7 @@ def find_layout(path: Path) -> Layout:
         raise SourceError(f"{path}: is no HDF5 file; give a folder of pictures or the v1d0 file")
     if not path.is_dir():
         raise SourceError(f"{path}: no such file or folder; give the folder of the pictures")
-    if (path / MARK).is_file():
+    if (path / SIMULATED_MARK).is_file():
         return "simulated"
     if any((path / split).is_dir() for split in SPLITS):
         return "kaggle"
@@ -108,17 +82,12 @@ def metadata_file(path: Path) -> Path | None:
 
 
 def list_pictures(path: Path, layout: Layout) -> Listing:
-    """Returns the pictures of a source without those that are known to be mislabelled.
+    """Returns the pictures of a source.
 
     Raises:
-        SourceError: naming every folder that is none of the classes, or a file out of order.
+        SourceError: naming folders that hold class folders themselves, or a file out of order.
     """
-    found, notices = {"kaggle": _kaggle, "v1d0": _v1d0}.get(layout, _folder)(path)
-    wrong = [picture for picture in found if (picture.label, picture.id) in MISLABELLED]
-    if wrong:
-        names = [picture.ref.name for picture in wrong]
-        notices.append(f"mislabelled in the public training set, left out: {some(names)}")
-    return [picture for picture in found if picture not in wrong], notices
+    return {"kaggle": _kaggle, "v1d0": _v1d0}.get(layout, _folder)(path)
 
 
 def source_files(path: Path) -> list[Path]:
@@ -126,6 +95,14 @@ def source_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     return sorted(pictures_below(path)) + sorted(path.glob(_TABLE))
+
+
+def pictures_below(folder: Path) -> Iterator[Path]:
+    """Finds every file of a folder and its folders that is named as a picture."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if path.suffix.lower() in _SUFFIXES and not any(map(_is_hidden, parts)):
+            yield path
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
@@ -139,66 +116,66 @@ def _kaggle(path: Path) -> Listing:
         doubled = path / split / split
         if (path / split).is_dir():
             roots[doubled if doubled.is_dir() else path / split] = split
-    found = [
-        picture
-        for folder, label in _class_folders(roots)
-        for picture in _in_class_folder(folder, label, roots[folder.parent], path)
-    ]
+    rows, notices = _in_class_folders(roots, path)
     absent = [f"{path}: has no {split} folder" for split in SPLITS if split not in roots.values()]
-    return found, absent + _loose_pictures(roots)
+    return rows, absent + notices
 
 
 def _folder(path: Path) -> Listing:
     root = next((path / name for name in _PICTURE_FOLDERS if (path / name).is_dir()), path)
-    found = [
-        picture
-        for folder, label in _class_folders([root])
-        for picture in _in_class_folder(folder, label, None, path)
-    ]
-    notices = _loose_pictures([root])
+    rows, notices = _in_class_folders({root: None}, path)
     if root != path and metadata_file(path) is None:
         notices.append(f"{path}: has no {_TABLE}, so the official split is not known")
-    return found, notices
+    return rows, notices
 
 
-def _class_folders(roots: Iterable[Path]) -> list[tuple[Path, str]]:
-    """Returns the folders right below the roots that hold pictures, each with its class."""
+def _in_class_folders(roots: dict[Path, Any], source: Path) -> Listing:
+    """Lists the pictures in the folders right below the roots, each root a split or undecided."""
     folders = [
         folder
         for root in roots
         for folder in sorted(root.iterdir())
         if not _is_hidden(folder.name) and any(pictures_below(folder))
     ]
-    labels = [class_name(folder.name) for folder in folders]
-    _refuse_unknown(
-        [str(folder) for folder, label in zip(folders, labels, strict=True) if label is None]
-    )
-    return [(folder, label) for folder, label in zip(folders, labels, strict=True) if label]
+    _refuse_nested(folders)
+    rows = [
+        row
+        for folder in folders
+        for row in _in_folder(folder, source, _label(folder.name), roots[folder.parent])
+    ]
+    return rows, _unknown(folder.name for folder in folders) + _loose_pictures(roots)
 
 
-def _refuse_unknown(names: list[str]) -> None:
-    if names:
-        raise SourceError(
-            f"not among Gravity Spy's 22 classes: {', '.join(names)}; move them elsewhere or "
-            f"rename each to one of {', '.join(CLASSES)}"
-        )
+def _refuse_nested(folders: Iterable[Path]) -> None:
+    """Refuses a folder of class folders in the place of a class folder."""
+    for folder in folders:
+        inside = [below.name for below in sorted(folder.iterdir()) if below.is_dir()]
+        known = [name for name in inside if class_name(name)]
+        if known and class_name(folder.name) is None:
+            raise SourceError(
+                f"{folder}: is no class, but holds folders of classes ({known[0]}); give it itself "
+                "as the source, or move its class folders one level up"
+            )
 
 
-def _in_class_folder(
-    folder: Path, label: str, split: SplitName | None, root: Path
-) -> Iterator[FoundPicture]:
+def _unknown(names: Iterable[str]) -> list[str]:
+    unknown = sorted({printable(name) for name in names if class_name(name) is None})
+    if not unknown:
+        return []
+    listed = ", ".join(map(with_suggestion, unknown))
+    return [f"classes that Gravity Spy doesn't know, taken as they are called: {listed}"]
+
+
+def _label(name: str) -> str:
+    return class_name(name) or printable(name)
+
+
+def _in_folder(folder: Path, source: Path, label: str, split: SplitName | None) -> Iterator[Row]:
     for path in sorted(pictures_below(folder)):
-        own_id = path.relative_to(root).with_suffix("").as_posix()
+        place = path.relative_to(source)
+        own_id = place.with_suffix("").as_posix()
         ifo, id, duration = parse_name(path.name) or (UNKNOWN_DETECTOR, own_id, None)
-        yield FoundPicture(PictureRef(path), id, ifo, duration, label, split)
-
-
-def pictures_below(folder: Path) -> Iterator[Path]:
-    """Finds every file of a folder and its folders that is named as a picture."""
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        if path.suffix.lower() in _SUFFIXES and not any(map(_is_hidden, parts)):
-            yield path
+        yield place.as_posix(), "", ifo, id, duration or np.nan, label, split
 
 
 def _is_hidden(name: str) -> bool:
@@ -215,34 +192,37 @@ def _loose_pictures(roots: Iterable[Path]) -> list[str]:
 
 def _v1d0(path: Path) -> Listing:
     """Lists f[class][split][id]["0.5.png"]."""
-    found = []
+    rows: list[Row] = []
     try:
         with h5py.File(path, "r") as file:
-            _refuse_unknown([f"{path}:{name}" for name in file if class_name(name) is None])
+            unknown = _unknown(file)
             for folder, splits in file.items():
                 for split, glitches in splits.items():
-                    for id, views in glitches.items():
-                        found += _in_group(path, views, (folder, split, id))
+                    if split not in SPLITS:
+                        raise SourceError(
+                            f"{path}:{folder}/{split}: is none of {', '.join(SPLITS)}; rename it"
+                        )
+                    rows += [
+                        (
+                            path.name,
+                            f"{folder}/{split}/{id}/{view}",
+                            UNKNOWN_DETECTOR,
+                            id,
+                            _known(view.removesuffix(".png")) or np.nan,
+                            _label(folder),
+                            split,
+                        )
+                        for id, views in glitches.items()
+                        for view in views
+                    ]
     except (OSError, AttributeError, RuntimeError) as error:
         raise SourceError(
             f"{path}: is not as the v1d0 file should be ({error}); download it again"
         ) from error
-    return found, []
+    return rows, unknown
 
 
-def _in_group(path: Path, views: Any, place: tuple[str, str, str]) -> list[FoundPicture]:
-    folder, split, id = place
-    if split not in SPLITS:
-        raise SourceError(f"{path}:{folder}/{split}: is none of {', '.join(SPLITS)}; rename it")
-    label, ifo = class_name(folder) or folder, UNKNOWN_DETECTOR
-    return [
-        FoundPicture(
-            PictureRef(path, "/".join((*place, view))), id, ifo, _seconds(view), label, split
-        )
-        for view in views
-    ]
-
-
-def _seconds(view: str) -> float | None:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\.png", view)
-    return None if match is None else float(match[1])
+def _known(seconds: str) -> float | None:
+    """Returns the window that a number stands for, None if it is none of the four."""
+    is_number = seconds.replace(".", "", 1).isdecimal()
+    return float(seconds) if is_number and float(seconds) in DURATIONS else None

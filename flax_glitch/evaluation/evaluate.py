@@ -7,17 +7,19 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from flax_glitch.arrays import Labels, Mask, RawViews, Units
 from flax_glitch.checkpoint import Calibration
-from flax_glitch.classes import INDEX
 from flax_glitch.data.batches import evaluation_batches
-from flax_glitch.data.prepared import Entry, Split, glitch_numbers
+from flax_glitch.data.records import Split, class_numbers
+from flax_glitch.data.table import glitch_numbers
 from flax_glitch.evaluation.metrics import calibration_error, intervals, log_softmax, summarise
 from flax_glitch.models.classifier import fuse
 from flax_glitch.predict.calibration import temperature_of
+from flax_glitch.predict.predictor import Predictor
 
 Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
 
@@ -26,11 +28,13 @@ Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
 class Outputs:
     """The scores of every picture of a split, and which pictures these are."""
 
-    logits: Float[np.ndarray, "sample 22"]
+    logits: Float[np.ndarray, "sample class"]
     """Scores before softmax, one row a picture."""
-    entries: tuple[Entry, ...]
-    """The pictures, in the same order."""
-    fused: Float[np.ndarray, "glitch 22"] | None = None
+    table: pd.DataFrame
+    """The pictures, in the same order; see `data.table.COLUMNS`."""
+    classes: tuple[str, ...]
+    """The model's classes, in the order of scores."""
+    fused: Float[np.ndarray, "glitch class"] | None = None
     """Scores of each glitch, if the network judges its windows together."""
     calibration: tuple[Calibration, ...] = ()
     """What makes probabilities of scores, beside softmax."""
@@ -43,17 +47,17 @@ class Outputs:
     @cached_property
     def labels(self) -> Int[np.ndarray, " sample"]:
         """The true class of each picture."""
-        return np.array([INDEX[entry.label] for entry in self.entries])
+        return class_numbers(self.table, self.classes)
 
     @cached_property
-    def probabilities(self) -> Float[np.ndarray, "sample 22"]:
+    def probabilities(self) -> Float[np.ndarray, "sample class"]:
         """Class probabilities of each picture by itself."""
         return np.exp(log_softmax(self.logits / temperature_of(self.calibration, 1)))
 
     @cached_property
     def glitches(self) -> Int[np.ndarray, " sample"]:
         """The glitch that each picture shows, numbered in order of appearance."""
-        return glitch_numbers(self.entries)
+        return glitch_numbers(self.table)
 
     @cached_property
     def glitch_labels(self) -> Int[np.ndarray, " glitch"]:
@@ -61,7 +65,7 @@ class Outputs:
         return self.labels[np.unique(self.glitches, return_index=True)[1]]
 
     @cached_property
-    def glitch_probabilities(self) -> Float[np.ndarray, "glitch 22"]:
+    def glitch_probabilities(self) -> Float[np.ndarray, "glitch class"]:
         """Class probabilities of each glitch: the network's own, or its pictures' fused.
 
         Pictures are fused by their mean log-probability.
@@ -76,29 +80,31 @@ class Outputs:
         return np.exp(log_softmax(scores / temperatures[:, None]))
 
 
-def evaluate(forward: Forward, split: Split, batch_size: int, *, merged: bool = False) -> Outputs:
-    """Returns a classifier's scores of every picture of a split.
+def evaluate(predictor: Predictor, split: Split, batch_size: int = 16) -> Outputs:
+    """Returns a model's scores of every picture of a split, and its calibration.
+
+    A model that judges the windows of a glitch together is tried on each picture without the
+    others, and on each glitch as a whole.
 
     Args:
-        forward: from views and mask of a batch to logits (batch, view, 22).
-        split: the pictures.
-        batch_size: units a batch; the last one is padded to it, so `forward` compiles once.
-        merged: whether `forward` wants the four windows together, and answers with one row of
-            logits; each picture is then tried without the others, and each glitch as a whole.
+        predictor: the model.
+        split: pictures of its classes.
+        batch_size: units a batch; the last one is padded to it, so that jit compiles once.
 
     Raises:
         ValueError: if the split is empty.
     """
     if not len(split):
         raise ValueError("the split holds no pictures; evaluate one that does")
+    merged, forward = predictor.merged, predictor.forward
     logits = score(forward, split, split.apart if merged else split.alone, batch_size)
     fused = score(forward, split, split.together, batch_size) if merged else None
-    return Outputs(logits, split.entries, fused)
+    return Outputs(logits, split.table, predictor.classes, fused, predictor.calibration)
 
 
 def score(
     forward: Forward, split: Split, units: Units, batch_size: int, *, progress: bool = True
-) -> Float[np.ndarray, "unit 22"]:
+) -> Float[np.ndarray, "unit class"]:
     """Returns the scores of each unit, its views' mean; see `evaluate`."""
     logits = []
     with tqdm(total=len(units), desc="evaluate", disable=not progress) as bar:

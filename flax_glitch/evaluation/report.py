@@ -11,7 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from flax_glitch.classes import CLASSES, readable
-from flax_glitch.data.prepared import Entry, Split
+from flax_glitch.data.records import Split
+
+Entry = Any
 from flax_glitch.evaluation import plots
 from flax_glitch.evaluation.compare_plots import gallery
 from flax_glitch.evaluation.evaluate import Outputs

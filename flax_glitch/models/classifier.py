@@ -114,6 +114,7 @@ class Classifier(nnx.Module):
 def build(
     model: ModelConfig,
     preprocessing: Preprocessing = DEFAULT,
+    classes: int = 22,
     *,
     dtype: DTypeLike | None = None,
     rngs: nnx.Rngs,
@@ -129,29 +130,33 @@ def build(
     kinds = {"compact": _compact} | dict.fromkeys(PRETRAINED, _pretrained)
     make = kinds.get(model.name, _custom)
     dtype = compute_dtype(model.precision) if dtype is None else dtype
-    return make(model, preprocessing, dtype, rngs)
+    return make(model, preprocessing, classes, dtype, rngs)
 
 
 def _pretrained(
-    model: ModelConfig, _: Preprocessing, dtype: DTypeLike, rngs: nnx.Rngs
+    model: ModelConfig, _: Preprocessing, classes: int, dtype: DTypeLike, rngs: nnx.Rngs
 ) -> Classifier:
     momentum = model.batch_norm_momentum
     backbone = PRETRAINED[model.name](dtype=dtype, momentum=momentum, rngs=rngs)
-    head = PooledHead(backbone.features, dropout=model.dropout, momentum=momentum, rngs=rngs)
+    head = PooledHead(
+        backbone.features, classes, dropout=model.dropout, momentum=momentum, rngs=rngs
+    )
     return Classifier(backbone, head)
 
 
 def _compact(
-    model: ModelConfig, preprocessing: Preprocessing, dtype: DTypeLike, rngs: nnx.Rngs
+    model: ModelConfig, preprocessing: Preprocessing, classes: int, dtype: DTypeLike, rngs: nnx.Rngs
 ) -> Classifier:
     backbone = Compact(
         _channels(preprocessing), dtype=dtype, momentum=model.batch_norm_momentum, rngs=rngs
     )
-    return Classifier(backbone, SummaryHead(backbone.features, dropout=model.dropout, rngs=rngs))
+    return Classifier(
+        backbone, SummaryHead(backbone.features, classes, dropout=model.dropout, rngs=rngs)
+    )
 
 
 def _custom(
-    model: ModelConfig, preprocessing: Preprocessing, dtype: DTypeLike, rngs: nnx.Rngs
+    model: ModelConfig, preprocessing: Preprocessing, classes: int, dtype: DTypeLike, rngs: nnx.Rngs
 ) -> Classifier:
     stack, channels = STACKS[model.name], _channels(preprocessing)
     backbone = Convolutions(
@@ -164,7 +169,9 @@ def _custom(
     )
     sides = ((1 + stack.merged) * side // 2 ** len(stack.blocks) for side in preprocessing.shape)
     depth = stack.blocks[-1][0] if stack.blocks else channels
-    head = FlatHead(math.prod(sides) * depth, stack.dense, dropout=model.dropout, rngs=rngs)
+    head = FlatHead(
+        math.prod(sides) * depth, stack.dense, classes, dropout=model.dropout, rngs=rngs
+    )
     return Classifier(backbone, head, merged=stack.merged)
 
 
@@ -196,6 +203,11 @@ def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLik
     return jnp.dtype(precision)
 
 
+def is_last_layer(name: str) -> bool:
+    """Returns whether an array, by its dotted name, hangs on the number of classes."""
+    return name.startswith(("head.dense3.", "head.output."))
+
+
 def make_forward(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Forward:
     """Returns the jitted function (states, views, mask) to logits, in inference mode.
 
@@ -212,7 +224,7 @@ def make_forward(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Forwar
     return forward
 
 
-def fuse(logits: Logits, mask: Mask) -> Float[Array, "batch 22"]:
+def fuse(logits: Logits, mask: Mask) -> Float[Array, "batch class"]:
     """Returns each glitch's scores: the mean over its views, so that of log-probabilities too.
 
     Args:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from flax_glitch.arrays import Embeddings, Features, Key, Logits
-from flax_glitch.classes import CLASSES
 from flax_glitch.models.layers import batch_norm, dense
 
 EPSILON = 1e-3
@@ -32,7 +31,13 @@ class PooledHead(nnx.Module):
     """
 
     def __init__(
-        self, features: int, *, dropout: float = 0.5, momentum: float = 0.99, rngs: nnx.Rngs
+        self,
+        features: int,
+        classes: int,
+        *,
+        dropout: float = 0.5,
+        momentum: float = 0.99,
+        rngs: nnx.Rngs,
     ) -> None:
         norm = {"momentum": momentum, "epsilon": EPSILON}
         self.norm1 = batch_norm(features, **norm, rngs=rngs)
@@ -40,7 +45,7 @@ class PooledHead(nnx.Module):
         self.norm2 = batch_norm(256, **norm, rngs=rngs)
         self.dense2 = dense(256, 128, rngs=rngs)
         self.norm3 = batch_norm(128, **norm, rngs=rngs)
-        self.dense3 = dense(128, len(CLASSES), rngs=rngs)
+        self.dense3 = dense(128, classes, rngs=rngs)
         self.dropout = nnx.Dropout(dropout, deterministic=None)
 
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:
@@ -66,8 +71,8 @@ class SummaryHead(nnx.Module):
         rngs: source of the random kernel.
     """
 
-    def __init__(self, features: int, *, dropout: float, rngs: nnx.Rngs) -> None:
-        self.output = dense(2 * features, len(CLASSES), rngs=rngs)
+    def __init__(self, features: int, classes: int, *, dropout: float, rngs: nnx.Rngs) -> None:
+        self.output = dense(2 * features, classes, rngs=rngs)
         self.dropout = nnx.Dropout(dropout, deterministic=None)
 
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:
@@ -92,13 +97,13 @@ class FlatHead(nnx.Module):
     """
 
     def __init__(
-        self, features: int, widths: Sequence[int], *, dropout: float, rngs: nnx.Rngs
+        self, features: int, widths: Sequence[int], classes: int, *, dropout: float, rngs: nnx.Rngs
     ) -> None:
         sizes = (features, *widths)
         self.hidden = nnx.List(
             dense(before, after, rngs=rngs) for before, after in zip(sizes, widths, strict=False)
         )
-        self.output = dense(sizes[-1], len(CLASSES), rngs=rngs)
+        self.output = dense(sizes[-1], classes, rngs=rngs)
         self.dropout = nnx.Dropout(dropout, deterministic=None)
 
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:

@@ -14,7 +14,7 @@ from scipy.special import log_softmax, softmax
 from flax_glitch.arrays import Labels
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.checkpoint.description import QUANTILES
-from flax_glitch.classes import CLASSES, DURATIONS, INDEX
+from flax_glitch.classes import DURATIONS, NONE_OF_THE_ABOVE
 
 ENOUGH = 20
 """Glitches that are enough to be measured on: of fewer, one is more than 5 %."""
@@ -28,15 +28,16 @@ PLAIN = 12.0
 TEMPERATURES = (0.05, 20.0)
 """The lowest and the highest temperature."""
 
-Scores = Float[np.ndarray, "glitch 22"]
+Scores = Float[np.ndarray, "glitch class"]
 
 
 def fit(
-    logits: Float[np.ndarray, "sample 22"],
+    logits: Float[np.ndarray, "sample class"],
     colours: Float[np.ndarray, " sample"],
     glitches: Int[np.ndarray, " sample"],
     labels: Int[np.ndarray, " glitch"],
-    fused: Scores | None = None,
+    fused: Scores | None,
+    classes: Sequence[str],
     *,
     seed: int = 0,
 ) -> tuple[Calibration, ...]:
@@ -51,6 +52,7 @@ def fit(
         glitches: its glitch, numbered from 0 without gaps.
         labels: the true class of each glitch.
         fused: scores of each glitch, if the network judges all its windows together.
+        classes: the model's, in the order of scores.
         seed: of the windows that are drawn.
     """
     members, windows = _shuffled(glitches, seed), np.bincount(glitches)
@@ -63,7 +65,7 @@ def fit(
             found += found[-1:]
             continue
         judged = logits[drawn] if whole is None else whole[rows][:, None]
-        found.append(_measured(judged, colours[drawn], labels[rows]))
+        found.append(_measured(judged, colours[drawn], labels[rows], classes))
     return tuple(found)
 
 
@@ -84,8 +86,9 @@ def fitted_temperature(scores: Scores, labels: Labels) -> float:
         labels: true classes.
     """
     doubt = 1 / (len(scores) + 2)
-    true = np.arange(len(CLASSES)) == np.asarray(labels)[:, None]
-    wanted = np.where(true, 1 - doubt, doubt / (len(CLASSES) - 1))
+    count = scores.shape[1]
+    true = np.arange(count) == np.asarray(labels)[:, None]
+    wanted = np.where(true, 1 - doubt, doubt / (count - 1))
 
     def loss(log_temperature: float) -> float:
         probabilities = softmax(scores.astype(float) / math.exp(log_temperature), axis=1)
@@ -94,43 +97,47 @@ def fitted_temperature(scores: Scores, labels: Labels) -> float:
     return math.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x)
 
 
-def none_of_these(logits: Float[np.ndarray, "*batch 22"]) -> Float[np.ndarray, "*batch"]:
-    """Returns the log-probability of None_of_the_Above.
-
-    In training that class has made-up shapes of many kinds, so it answers for what is none of the
-    others: outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606). docs/experiments.md compares
-    it with the energy and with distances of embeddings.
-    """
-    return log_softmax(logits.astype(float), axis=-1)[..., INDEX["None_of_the_Above"]]
-
-
 def unlikeness(
-    logits: Float[np.ndarray, "*glitch seen 22"], colours: Float[np.ndarray, "*glitch view"]
+    logits: Float[np.ndarray, "*glitch seen class"],
+    colours: Float[np.ndarray, "*glitch view"],
+    classes: Sequence[str],
 ) -> Float[np.ndarray, "*glitch"]:
     """Returns the out-of-distribution score of glitches.
 
-    It is `none_of_these` of the mean logits, and the mean distance of strange colours on top: a
-    network is sure of photographs, as of the brightest glitches.
+    It is the log-probability of None_of_the_Above by the mean logits. In training that class has
+    made-up shapes of many kinds, so it answers for what is none of the others: outlier exposure
+    (Hendrycks et al. 2019, arXiv:1812.04606). docs/experiments.md compares it with the energy and
+    with distances of embeddings. A model without that class takes the log of what the greatest
+    probability leaves over (Hendrycks and Gimpel 2017, arXiv:1610.02136).
+
+    The mean distance of strange colours comes on top, since a network is sure of photographs, as of
+    the brightest glitches: a score above 0 tells of such.
 
     Args:
         logits: of each window, or of all together.
         colours: `colour_distance` of each window.
+        classes: the model's, in the order of logits.
     """
-    strange = np.maximum(colours - PLAIN, 0).mean(axis=-1)
-    return np.asarray(none_of_these(logits.mean(axis=-2)) + strange)
+    probabilities = log_softmax(logits.mean(axis=-2).astype(float), axis=-1)
+    if NONE_OF_THE_ABOVE in classes:
+        doubt = probabilities[..., list(classes).index(NONE_OF_THE_ABOVE)]
+    else:
+        doubt = np.log1p(-np.exp(probabilities).max(axis=-1).clip(max=1 - 1e-12))
+    return np.asarray(doubt + np.maximum(colours - PLAIN, 0).mean(axis=-1))
 
 
 def conformal_set(
-    probabilities: Float[np.ndarray, "22"], calibration: Calibration, coverage: float
-) -> tuple[str, ...]:
-    """Returns the classes, best first, that hold the truth with a chance of at least `coverage`.
+    probabilities: Float[np.ndarray, " class"], calibration: Calibration, coverage: float
+) -> Int[np.ndarray, " kept"]:
+    """Returns the classes' numbers, best first, that hold the truth so often.
 
-    Split conformal prediction: over many glitches like those of validation. See Angelopoulos and
-    Bates 2021 (arXiv:2107.07511), section 1. The most probable class is always among them.
+    Split conformal prediction: over many glitches like those of validation, with a chance of at
+    least `coverage`. See Angelopoulos and Bates 2021 (arXiv:2107.07511), section 1. The most
+    probable class is always among them.
     """
     order = np.argsort(-probabilities, kind="stable")
     kept = max(1, int(np.sum(1 - probabilities <= _threshold(calibration, coverage))))
-    return tuple(CLASSES[number] for number in order[:kept])
+    return order[:kept]
 
 
 def _threshold(calibration: Calibration, coverage: float) -> float:
@@ -141,16 +148,17 @@ def _threshold(calibration: Calibration, coverage: float) -> float:
 
 
 def _measured(
-    logits: Float[np.ndarray, "glitch seen 22"],
+    logits: Float[np.ndarray, "glitch seen class"],
     colours: Float[np.ndarray, "glitch view"],
     labels: Labels,
+    classes: Sequence[str],
 ) -> Calibration:
     scores = logits.mean(axis=1)  # but for a constant the mean log-probability
     temperature = fitted_temperature(scores, labels)
     true = softmax(scores.astype(float) / temperature, axis=1)[np.arange(len(labels)), labels]
     shares = np.linspace(0, 1, QUANTILES)
     quantiles = np.quantile(np.clip(1 - true, 0, 1), shares, method="inverted_cdf")
-    unlike = np.quantile(unlikeness(logits, colours), LIKE, method="higher")
+    unlike = np.quantile(unlikeness(logits, colours, classes), LIKE, method="higher")
     return Calibration(temperature, float(unlike), tuple(quantiles.tolist()), len(labels))
 
 

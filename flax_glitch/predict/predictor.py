@@ -11,15 +11,15 @@ from flax import nnx
 from scipy.special import softmax
 
 from flax_glitch.arrays import Mask, Picture, RawViews
-from flax_glitch.checkpoint import Calibration, load_model, read_card
+from flax_glitch.checkpoint import load_model, read_card
 from flax_glitch.classes import DURATIONS
+from flax_glitch.data.layouts import parse_name
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
-from flax_glitch.data.prepared import slots
-from flax_glitch.data.sources import parse_name
+from flax_glitch.data.table import places
 from flax_glitch.events.triggers import event_name
 from flax_glitch.models.classifier import is_merged, make_forward
 from flax_glitch.predict.calibration import temperature_of, unlikeness
-from flax_glitch.predict.prediction import Failure, Prediction
+from flax_glitch.predict.verdicts import Failure, Prediction
 from flax_glitch.strain.picture import Scan, colour_distance
 
 SIZES = (1, 4, 16)
@@ -30,7 +30,7 @@ PictureLike = Path | str | bytes | np.ndarray | LoadedPicture
 
 
 @dataclasses.dataclass(frozen=True)
-class _Named:
+class _View:
     name: str
     ifo: str | None
     gravityspy_id: str | None
@@ -46,6 +46,7 @@ class Predictor:
         name: name of the run that trained it.
         sha256: hash of its arrays.
         preprocessing: how pictures become its input.
+        classes: its classes, in the order of its outputs.
         calibration: what validation says of its scores, for one to four windows; empty if nothing.
         card: its model card, Markdown.
         split_seed: seed of the split by glitch that it was trained with.
@@ -58,6 +59,7 @@ class Predictor:
         self.folder = Path(folder)
         model, description = load_model(self.folder)
         self.name, self.sha256 = description.name, description.sha256
+        self.classes = description.classes
         self.preprocessing, self.calibration = description.preprocessing, description.calibration
         self.merged = is_merged(description.model.name)
         self.split_seed: int = (
@@ -92,6 +94,9 @@ class Predictor:
         ids = {(view.ifo, view.gravityspy_id) for view in views if view.gravityspy_id}
         if len(ids) > 1:
             raise PictureError(f"{views[0].name}: shown with pictures of other glitches; give one")
+        for number, view in enumerate(views):
+            if repeats := _repeats(view, views[:number]):
+                raise PictureError(f"{view.name}: {repeats}; give each once")
         return next(self._predict([views]))
 
     def classify(
@@ -108,21 +113,11 @@ class Predictor:
         for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
             parsed = parse_name(Path(name).name)
             groups.setdefault(parsed[:2] if parsed else (str(path),), []).append((path, name))
-        waiting: list[list[_Named]] = []
+        waiting: list[list[_View]] = []
         for group in groups.values():
-            glitch: list[_Named] = []
-            for path, name in group:
-                try:
-                    view = self._load(path, name)
-                except PictureError as error:
-                    yield Failure(name, str(error).removeprefix(f"{name}: "))
-                    continue
-                if any(other.duration == view.duration for other in glitch):
-                    yield Failure(name, f"repeats the {view.duration} s window of its glitch")
-                    continue
-                glitch.append(view)
-            if glitch:
-                waiting.append(sorted(glitch, key=lambda view: view.duration or 0.0))
+            glitch, failures = self._load_glitch(group)
+            yield from failures
+            waiting += [glitch] if glitch else []
             if sum(map(len, waiting)) >= SIZES[-1]:
                 yield from self._predict(waiting)
                 waiting = []
@@ -137,7 +132,7 @@ class Predictor:
             scans: what strain shows of each event.
             ids: the glitches' ids, one for each of the scans and failures.
         """
-        waiting: list[tuple[Scan, list[_Named]]] = []
+        waiting: list[tuple[Scan, list[_View]]] = []
         for scan, id in zip(scans, ids, strict=False):
             if isinstance(scan, Failure):
                 yield scan
@@ -147,6 +142,11 @@ class Predictor:
                 yield from self._predict_scans(waiting)
                 waiting = []
         yield from self._predict_scans(waiting)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name and sha256, which answers carry."""
+        return {"name": self.name, "sha256": self.sha256}
 
     def seen(self, picture: PictureLike) -> np.ndarray:
         """Returns a picture as the network sees it, cropped and resized, (size, size, 3), 0 to 255.
@@ -160,7 +160,7 @@ class Predictor:
         """Returns the logits (batch, view, 22) of pictures at the model's size."""
         return self._forward((self._state,), views, mask)
 
-    def _load(self, picture: PictureLike, name: str | None = None) -> _Named:
+    def _load(self, picture: PictureLike, name: str | None = None) -> _View:
         """Loads a picture at the model's size: whole ones would fill the memory."""
         if isinstance(picture, str):
             picture = Path(picture)
@@ -168,71 +168,97 @@ class Predictor:
         ifo, gravityspy_id, duration = parse_name(Path(name).name) or (None, None, None)
         loaded = picture if isinstance(picture, LoadedPicture) else load_picture(picture, name)
         pixels = resize(loaded.pixels, *self.preprocessing.shape)
-        return _Named(name, ifo, gravityspy_id, duration, pixels, loaded.geometry)
+        return _View(name, ifo, gravityspy_id, duration, pixels, loaded.geometry)
 
-    def _views(self, scan: Scan, id: str | None) -> list[_Named]:
+    def _load_glitch(self, group: Sequence[tuple[Path, str]]) -> tuple[list[_View], list[Failure]]:
+        """Loads the views of a glitch; of more than four nobody knows which to take."""
+        views: list[_View] = []
+        failures = []
+        for path, name in group:
+            try:
+                view = self._load(path, name)
+            except PictureError as error:
+                failures.append(Failure(name, str(error).removeprefix(f"{name}: ")))
+                continue
+            if repeats := _repeats(view, views):
+                failures.append(Failure(name, repeats))
+            else:
+                views.append(view)
+        if len(views) > len(DURATIONS):
+            listed = ", ".join(Path(view.name).name for view in views)
+            said = f"is one of {len(views)} views of its glitch ({listed}); give one to four"
+            return [], failures + [Failure(view.name, said) for view in views]
+        return sorted(views, key=lambda view: view.duration or 0.0), failures
+
+    def _views(self, scan: Scan, id: str | None) -> list[_View]:
         name, shape = event_name(scan.detector, scan.gps), self.preprocessing.shape
         return [
-            _Named(name, scan.detector, id, duration, resize(pixels, *shape), "strain")
+            _View(name, scan.detector, id, duration, resize(pixels, *shape), "strain")
             for duration, pixels in scan.views.items()
         ]
 
-    def _predict_scans(self, scans: Sequence[tuple[Scan, list[_Named]]]) -> Iterator[Prediction]:
+    def _predict_scans(self, scans: Sequence[tuple[Scan, list[_View]]]) -> Iterator[Prediction]:
         verdicts = self._predict([views for _, views in scans])
         for (scan, views), verdict in zip(scans, verdicts, strict=True):
             yield dataclasses.replace(verdict, inputs=(views[0].name,), gps=scan.gps, q=scan.q)
 
-    def _predict(self, glitches: Sequence[Sequence[_Named]]) -> Iterator[Prediction]:
+    def _predict(self, glitches: Sequence[Sequence[_View]]) -> Iterator[Prediction]:
         units = [unit for glitch in glitches for unit in self._units(glitch)]
         logits = iter(self._logits(units))
         for glitch in glitches:
             each = np.stack([next(logits) for _ in glitch])
             whole = next(logits)[None] if self.merged and len(glitch) > 1 else each
-            yield _verdict(glitch, each, whole, self.calibration)
+            yield self._verdict(glitch, each, whole)
 
-    def _units(self, glitch: Sequence[_Named]) -> list[dict[int, Picture]]:
+    def _units(self, glitch: Sequence[_View]) -> list[dict[int, Picture]]:
         """Each view by itself and, where they are judged together, all: pictures by place."""
         if not self.merged:
             return [{0: view.pixels} for view in glitch]
-        places = slots([view.duration for view in glitch])
-        whole = dict(zip(places, (view.pixels for view in glitch), strict=True))
-        alone = [{place: whole[place]} for place in places]
+        durations = np.array([view.duration for view in glitch], float)
+        each = places(np.zeros(len(glitch), int), durations).tolist()
+        whole = dict(zip(each, (view.pixels for view in glitch), strict=True))
+        alone = [{place: whole[place]} for place in each]
         return [*alone, whole] if len(glitch) > 1 else alone
 
     def _logits(self, units: Sequence[Mapping[int, Picture]]) -> Iterator[np.ndarray]:
-        places = len(DURATIONS) if self.merged else 1
+        width = len(DURATIONS) if self.merged else 1
         for start in range(0, len(units), SIZES[-1]):
             chunk = units[start : start + SIZES[-1]]
             size = next(size for size in SIZES if size >= len(chunk))
-            views = np.zeros((size, places, *self.preprocessing.shape, 3), np.uint8)
-            mask = np.zeros((size, places), bool)
+            views = np.zeros((size, width, *self.preprocessing.shape, 3), np.uint8)
+            mask = np.zeros((size, width), bool)
             for row, unit in enumerate(chunk):
                 for place, pixels in unit.items():
                     views[row, place], mask[row, place] = pixels, True
             yield from np.asarray(self.forward(views, mask))[: len(chunk), 0]
 
+    def _verdict(self, glitch: Sequence[_View], each: np.ndarray, whole: np.ndarray) -> Prediction:
+        """Returns the verdict by the logits of each picture, and those that judge the glitch.
 
-def _verdict(
-    glitch: Sequence[_Named],
-    each: np.ndarray,
-    whole: np.ndarray,
-    calibration: Sequence[Calibration],
-) -> Prediction:
-    """Returns the verdict by the logits of each picture, and those by which the glitch is judged.
+        The mean of logits is, but for a constant, that of log-probabilities.
+        """
+        raw = whole.mean(axis=0, dtype=float)
+        colours = np.array([colour_distance(view.pixels) for view in glitch])
+        return Prediction(
+            names=self.classes,
+            inputs=tuple(view.name for view in glitch),
+            gravityspy_id=glitch[0].gravityspy_id,
+            ifo=glitch[0].ifo,
+            durations=tuple(view.duration for view in glitch),
+            geometry=tuple(view.geometry for view in glitch),
+            per_view=softmax(each / temperature_of(self.calibration, 1), axis=-1),
+            probabilities=softmax(raw / temperature_of(self.calibration, len(glitch))),
+            raw=raw,
+            ood_score=float(unlikeness(whole, colours, self.classes)),
+            calibration=self.calibration[len(glitch) - 1] if self.calibration else None,
+        )
 
-    The mean of logits is, but for a constant, that of log-probabilities.
-    """
-    raw = whole.mean(axis=0, dtype=float)
-    colours = np.array([colour_distance(view.pixels) for view in glitch])
-    return Prediction(
-        inputs=tuple(view.name for view in glitch),
-        gravityspy_id=glitch[0].gravityspy_id,
-        ifo=glitch[0].ifo,
-        durations=tuple(view.duration for view in glitch),
-        geometry=tuple(view.geometry for view in glitch),
-        per_view=softmax(each / temperature_of(calibration, 1), axis=-1),
-        probabilities=softmax(raw / temperature_of(calibration, len(glitch))),
-        raw=raw,
-        ood_score=float(unlikeness(whole, colours)),
-        calibration=calibration[len(glitch) - 1] if calibration else None,
-    )
+
+def _repeats(view: _View, others: Sequence[_View]) -> str:
+    """Says that a view is there already, empty if it isn't."""
+    for other in others:
+        if view.duration is None and np.array_equal(view.pixels, other.pixels):
+            return "is the same picture as another of its glitch"
+        if view.duration is not None and view.duration == other.duration:
+            return f"repeats the {view.duration} s window of its glitch"
+    return ""

@@ -15,12 +15,9 @@ from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, DURATIONS, INDEX, class_name
 from flax_glitch.config import UsageError
-from flax_glitch.files import write_whole
+from flax_glitch.files import SIMULATED_MARK, write_whole
 from flax_glitch.simulate.glitches import simulate
 from flax_glitch.strain.picture import VIRIDIS, indices
-
-MARK = "SIMULATED.txt"
-"""The file by which a folder is known to hold simulated pictures."""
 
 NOTE = "Simulated by flax_glitch: no detector has heard this."
 
@@ -107,7 +104,7 @@ def chosen_classes(classes: Sequence[str]) -> list[str]:
 
 def _claim(out: Path) -> None:
     """Marks a folder as one of simulated pictures."""
-    mark = out / MARK
+    mark = out / SIMULATED_MARK
     if mark.exists():
         return
     out.mkdir(parents=True, exist_ok=True)

@@ -1,36 +1,51 @@
-"""The model card: what a trained model is, in words and a few numbers."""
+"""The model card, and where a model comes from: in words and a few numbers."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import jax
+import numpy as np
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import Config
-from flax_glitch.data.layouts import Layout
+from flax_glitch.data.layouts import SPLITS, Layout
+from flax_glitch.data.records import Prepared
+from flax_glitch.data.table import count_glitches
+
+VERSIONS = ("flax-glitch", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
 
-def trained_on(config: Config, layout: Layout, glitches: Mapping[str, int]) -> str:
-    """Returns in a sentence or two what a model was trained on.
-
-    Args:
-        config: settings of its run.
-        layout: that of its source.
-        glitches: number of glitches in each split.
-    """
-    if layout == "simulated":
-        return (
-            f"Trained on {glitches['train']} simulated glitches, not on detector data: "
-            "measure it on real glitches before you rely on it."
-        )
-    name = Path(config.data.source).name
-    return f"Trained on {glitches['train']} glitches of {name}, split by glitch."
+def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
+    """Returns where a model comes from: settings, data and versions, as plain values."""
+    splits = {name: prepared.split(name) for name in SPLITS}
+    present = np.unique(splits["train"].labels)
+    glitches: dict[str, int] = {name: count_glitches(split.table) for name, split in splits.items()}
+    return {
+        "config": _without_paths(config),
+        "data": {
+            "layout": prepared.layout,
+            "glitches": glitches,
+            "pictures": {name: len(split) for name, split in splits.items()},
+            "absent": [name for n, name in enumerate(prepared.classes) if n not in present],
+            "unreadable": len(prepared.unreadable),
+        },
+        "trained_on": _trained_on(config, prepared.layout, glitches["train"]),
+        "versions": {name: version(name) for name in VERSIONS},
+        "device": jax.devices()[0].device_kind,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def model_card(
     name: str,
     config: Config,
     provenance: Mapping[str, Any],
+    classes: Sequence[str],
     calibration: Sequence[Calibration] = (),
 ) -> str:
     """Returns the model card in Markdown; SHA256 stands for the hash of the arrays."""
@@ -38,7 +53,7 @@ def model_card(
     counts = ", ".join(f"{n} {split}" for split, n in data["glitches"].items())
     return f"""# {name}
 
-A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO glitches apart.
+A {config.model.name} that tells {_told_apart(classes)} apart.
 **{provenance["trained_on"]}**
 
 | | |
@@ -56,20 +71,46 @@ A {config.model.name} that tells Gravity Spy's {len(CLASSES)} classes of LIGO gl
 | Made | {provenance["created"]} |
 | sha256 | SHA256 |
 
-{_calibrated(calibration)} Several windows of one glitch are fused by their mean log-probability.
+{_calibrated(calibration, data["glitches"]["validation"])} Several windows of one glitch are fused \
+by their mean log-probability.
 Meant for research and teaching, on Gravity Spy spectrograms; it has no answer for pictures of
 anything else.
 """
 
 
-def _calibrated(calibration: Sequence[Calibration]) -> str:
+def _trained_on(config: Config, layout: Layout, glitches: int) -> str:
+    """In a sentence or two, which the app shows under every verdict."""
+    if layout == "simulated":
+        return (
+            f"Trained on {glitches} simulated glitches, not on detector data: "
+            "measure it on real glitches before you rely on it."
+        )
+    return f"Trained on {glitches} glitches of {Path(config.data.source).name}, split by glitch."
+
+
+def _without_paths(config: Config) -> dict[str, Any]:
+    """Settings with the names of files only: where they lay is nobody's business."""
+    values = dataclasses.asdict(config)
+    for part, name in (("data", "source"), ("model", "weights")):
+        values[part][name] = Path(values[part][name]).name
+    return values
+
+
+def _told_apart(classes: Sequence[str]) -> str:
+    if tuple(classes) == CLASSES:
+        return f"Gravity Spy's {len(CLASSES)} classes of LIGO glitches"
+    return f"{len(classes)} classes of glitches ({', '.join(classes)})"
+
+
+def _calibrated(calibration: Sequence[Calibration], validation: int) -> str:
     if not calibration:
         return "Probabilities are the softmax of the network, not calibrated."
     temperatures = ", ".join(f"{one.temperature:.2f}" for one in calibration)
+    whose = "validation glitches" if validation else "glitches that it was not trained on, by folds"
     return (
-        f"Probabilities are calibrated on {calibration[0].n} validation glitches (temperatures "
-        f"{temperatures} for one to four windows); of such glitches one in twenty is called unlike "
-        "anything in training."
+        f"Probabilities are calibrated on {calibration[0].n} {whose} (temperatures {temperatures} "
+        "for one to four windows); of such glitches one in twenty is called unlike anything in "
+        "training."
     )
 
 

@@ -20,7 +20,9 @@ from flax_glitch.arrays import Picture, Units
 from flax_glitch.checkpoint import CheckpointError, RunStates
 from flax_glitch.classes import CLASSES, DURATIONS, INDEX
 from flax_glitch.config import Config
-from flax_glitch.data.prepared import Entry, Split
+from flax_glitch.data.records import Split
+
+Entry = Any
 from flax_glitch.models.dcgan import LATENT, SIDE, Generator
 from flax_glitch.models.preprocess import LUMINANCE
 from flax_glitch.strain.picture import VIRIDIS, png

@@ -5,25 +5,25 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
+from scipy.special import log_softmax, softmax
 from tqdm import tqdm
 
-from flax_glitch.arrays import Units
+from flax_glitch.arrays import Key, Units
 from flax_glitch.checkpoint import Description, RunStates, flatten, save_model
 from flax_glitch.config import Config
 from flax_glitch.data.batches import batches_an_epoch, labels_of, training_batches
-from flax_glitch.data.tfds_builder import Prepared, Split
+from flax_glitch.data.records import Prepared, Split
 from flax_glitch.evaluation.evaluate import score
-from flax_glitch.evaluation.metrics import epoch_metrics, log_softmax
+from flax_glitch.evaluation.metrics import epoch_metrics
 from flax_glitch.models.classifier import Forward, is_fused
 from flax_glitch.training.card import model_card
 from flax_glitch.training.log import Record, restart_tensorboard, write_log, write_tensorboard
@@ -64,17 +64,27 @@ class EpochOutputs:
     Waiting for a step's numbers only after the next one has been started keeps the device busy.
     """
 
-    def __init__(self, batches: int, batch_size: int):
+    def __init__(self, batches: int, batch_size: int, classes: int):
         self.arrays = {
             "losses": np.zeros(batches, np.float32),
-            "logits": np.zeros((batches, batch_size, 22), np.float32),
+            "logits": np.zeros((batches, batch_size, classes), np.float32),
             "labels": np.zeros((batches, batch_size), np.int32),
         }
         self._pending: tuple[int, StepOutput] | None = None
+        self._begin()
+
+    def go_on(self, arrays: Mapping[str, Any], batches: int) -> None:
+        """Takes what was saved of the first so many batches of an epoch."""
+        self.arrays = {name: np.array(array) for name, array in arrays.items()}
+        self._begin()
+        for number in range(batches):
+            self._count(number)
 
     def add(self, number: int, labels: np.ndarray, output: StepOutput) -> None:
         """Takes the output of the batch of this number."""
         self.fetch()
+        if number == 0:
+            self._begin()
         self.arrays["labels"][number] = labels
         self._pending = number, output
 
@@ -95,22 +105,31 @@ class EpochOutputs:
                 f"the loss of batch {number + 1} of this epoch is {loss}: start a new run with a "
                 "lower --learning-rate, or --resume from the last checkpoint"
             )
+        self._count(number)
 
     def metrics(self, batches: int) -> dict[str, float | None]:
         """Returns the metrics over the first so many batches."""
-        logits = self.arrays["logits"][:batches].reshape(-1, 22)
+        logits = self.arrays["logits"][:batches]
         labels = self.arrays["labels"][:batches].reshape(-1)
         loss = float(self.arrays["losses"][:batches].mean())
-        return {"loss": loss, **epoch_metrics(np.exp(log_softmax(logits)), labels)}
+        probabilities = softmax(logits.reshape(-1, logits.shape[-1]).astype(float), axis=1)
+        return {"loss": loss, **epoch_metrics(probabilities, labels)}
 
-    def running(self, batches: int) -> dict[str, str]:
+    def running(self) -> dict[str, str]:
         """Returns loss and accuracy so far, for the progress bar."""
-        if batches < 2:
+        if not self._counted:
             return {}
-        done = slice(0, batches - 1)
-        right = self.arrays["logits"][done].argmax(-1) == self.arrays["labels"][done]
-        loss = self.arrays["losses"][done].mean()
-        return {"loss": f"{loss:.3f}", "accuracy": f"{right.mean():.3f}"}
+        loss, right = self._loss / self._counted, self._right / self._counted
+        return {"loss": f"{loss:.3f}", "accuracy": f"{right:.3f}"}
+
+    def _begin(self) -> None:
+        self._counted, self._loss, self._right = 0, 0.0, 0.0
+
+    def _count(self, number: int) -> None:
+        right = self.arrays["logits"][number].argmax(-1) == self.arrays["labels"][number]
+        self._counted += 1
+        self._loss += self.arrays["losses"][number]
+        self._right += right.mean()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +145,8 @@ class Run:
     """The training pictures."""
     units: Units
     """Which of them are looked at together."""
+    key: Key
+    """Of all that is random in training steps."""
     train_step: TrainStep
     forward: Forward
     states: RunStates
@@ -145,11 +166,12 @@ def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
         CheckpointError: if a state can't be written or read.
     """
     progress = Progress()
-    outputs = _new_outputs(run)
+    batches = batches_an_epoch(run.units, run.batch_size)
+    outputs = EpochOutputs(batches, run.batch_size, len(run.prepared.classes))
     if resume:
         saved, values = run.states.restore({"train": state, "outputs": outputs.arrays})
         state, progress = saved["train"], Progress(**values)
-        outputs.arrays = {name: np.array(array) for name, array in saved["outputs"].items()}
+        outputs.go_on(saved["outputs"], progress.batch)
         write_log(run.folder, progress.history)
         restart_tensorboard(run.folder, progress.history)
     described = None
@@ -210,10 +232,6 @@ def stop_requests() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _new_outputs(run: Run) -> EpochOutputs:
-    return EpochOutputs(batches_an_epoch(run.units, run.batch_size), run.batch_size)
-
-
 def _stalled(config: Config, progress: Progress) -> bool:
     return progress.since_best >= config.training.early_stopping_patience
 
@@ -221,13 +239,12 @@ def _stalled(config: Config, progress: Progress) -> bool:
 def _train_epoch(
     run: Run, state: TrainState, progress: Progress, outputs: EpochOutputs, stop: threading.Event
 ) -> TrainState:
-    seed, total = run.config.training.seed, batches_an_epoch(run.units, run.batch_size)
-    key = jax.random.key(seed)
+    total = batches_an_epoch(run.units, run.batch_size)
     batches = training_batches(
         run.train,
         run.units,
         run.batch_size,
-        seed=seed,
+        seed=run.config.training.seed,
         epoch=progress.epoch,
         start=progress.batch,
         balanced=run.config.training.imbalance in BALANCED,
@@ -242,11 +259,11 @@ def _train_epoch(
         leave=False,
     ) as bar:
         for batch in batches:
-            state, output = run.train_step(state, batch, key)
+            state, output = run.train_step(state, batch, run.key)
             outputs.add(progress.batch, np.asarray(batch.labels), output)
             progress.batch += 1
             bar.update(run.batch_size)
-            bar.set_postfix(outputs.running(progress.batch), refresh=False)
+            bar.set_postfix(outputs.running(), refresh=False)
             late = time.monotonic() - saved >= run.config.training.save_every
             if (late or stop.is_set()) and progress.batch < total:
                 _save(run, state, progress, outputs)
@@ -276,7 +293,7 @@ def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | No
     units = split.together if is_fused(run.config.model.name) else split.alone
     labels = np.asarray(labels_of(split, units))
     logits = score(partial(run.forward, state.model), split, units, run.batch_size, progress=False)
-    log_probabilities = log_softmax(logits)
+    log_probabilities = log_softmax(logits.astype(float), axis=1)
     truth = np.take_along_axis(log_probabilities, labels[:, None], axis=1)
     return {"loss": -float(truth.mean()), **epoch_metrics(np.exp(log_probabilities), labels)}
 
@@ -306,11 +323,14 @@ def _write_model(run: Run, state: TrainState, progress: Progress) -> Description
     provenance = run.provenance | {
         "best": {"epoch": progress.epoch, "part": part, "metrics": best[part]},
     }
+    classes = run.prepared.classes
+    # Where the first weights lay is nobody's business.
+    model = dataclasses.replace(run.config.model, weights=Path(run.config.model.weights).name)
     return save_model(
         run.folder,
         flatten(nnx.to_pure_dict(nnx.merge_state(state.trainable, state.frozen, state.statistics))),
-        Description(run.name, run.config.model, run.config.preprocessing, provenance),
-        model_card(run.name, run.config, provenance),
+        Description(run.name, model, run.config.preprocessing, provenance, classes),
+        model_card(run.name, run.config, provenance, classes),
     )
 
 

@@ -1,11 +1,7 @@
 """How a run begins: its folder, its data, and the four ways to its first weights."""
 
-import csv
 import dataclasses
-import io
 import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +10,27 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
+from flax_glitch.arrays import Key
 from flax_glitch.checkpoint import (
     CheckpointError,
     Description,
     RunStates,
-    load_into,
+    add_calibration,
     read_description,
+    start_from,
 )
-from flax_glitch.classes import CLASSES
 from flax_glitch.config import CACHE, Config, check
 from flax_glitch.data.batches import labels_of
-from flax_glitch.data.tfds_builder import Prepared, prepare
+from flax_glitch.data.records import Prepared, Split, prepare
+from flax_glitch.data.table import chosen_classes, count_glitches
+from flax_glitch.evaluation.evaluate import evaluate
+from flax_glitch.files import write_whole
 from flax_glitch.models.classifier import build, is_fused, make_forward
 from flax_glitch.models.pretrained import load_weights
-from flax_glitch.training.calibrate import calibrate
-from flax_glitch.training.card import trained_on
+from flax_glitch.predict.calibration import ENOUGH, fit
+from flax_glitch.predict.predictor import Predictor
+from flax_glitch.strain.picture import colour_distance
+from flax_glitch.training.card import model_card, provenance
 from flax_glitch.training.gan import filled
 from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import (
@@ -37,9 +39,9 @@ from flax_glitch.training.step import (
     make_train_step,
 )
 
-MAY_CHANGE = ("epochs", "early_stopping_patience", "save_every")
-"""Settings of training that a resumed run may have different from before."""
-VERSIONS = ("flax-glitch", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+MAY_CHANGE = ("epochs", "early_stopping_patience", "save_every", "source")
+"""Settings that a resumed run may have different from before; the source may have been moved, and
+`splits.csv` proves that it is the same. A cosine schedule hangs on the first."""
 
 
 def train(
@@ -69,18 +71,22 @@ def train(
         seed=config.data.split_seed,
         cache=cache,
     )
+    prepared = prepared.only(chosen_classes(prepared.table, config.data.classes))
     if not len(prepared.split("train")):
         raise ValueError(f"{config.data.source}: no training pictures in it")
     for notice in prepared.notices:
         tqdm.write(f"note: {notice}")
+    if len(jax.devices()) > 1:
+        tqdm.write(f"note: {len(jax.devices())} devices are here, and one is used to train")
     states = RunStates(folder)
     try:
         started = states.newest is not None  # else it was killed before its first checkpoint
-        graphdef, state = first_state(config, cache, started)
+        weights_key, step_key = jax.random.split(jax.random.key(config.training.seed))
+        graphdef, state = first_state(config, prepared.classes, weights_key, cache, started)
         write_settings(folder, config, prepared)
-        run = make_run(config, folder, prepared, graphdef, states)
+        run = make_run(config, folder, prepared, graphdef, step_key, states)
         described = run_epochs(run, state, started)
-        calibrate(run)
+        calibrate(folder, config, prepared.split("validation"))
         return described and read_description(folder)
     finally:
         states.close()
@@ -110,23 +116,16 @@ def write_settings(folder: Path, config: Config, prepared: Prepared) -> None:
     Raises:
         CheckpointError: if the folder's run had other glitches or another split.
     """
-    rows = dict.fromkeys(
-        (name, entry.ifo, entry.gravityspy_id, entry.label)
-        for name, entries in prepared.index.items()
-        for entry in entries
-    )
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerows([("split", "ifo", "gravityspy_id", "label"), *rows])
-    text = table.getvalue()
+    table = prepared.table[prepared.table["label"].isin(prepared.classes)]
+    text = table.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
     splits = folder / "splits.csv"
-    if splits.exists() and splits.read_text() != text:
+    if splits.exists() and splits.read_bytes() != text:
         raise CheckpointError(
             f"{folder}: {config.data.source} holds other glitches than when the run began; "
             "bring them back, or start a new run"
         )
-    splits.write_text(text)
-    (folder / "config.json").write_text(config.to_json() + "\n")
+    write_whole(splits, text)
+    write_whole(folder / "config.json", config.to_json() + "\n")
 
 
 def read_settings(folder: Path) -> Config:
@@ -144,26 +143,31 @@ def read_settings(folder: Path) -> Config:
         raise CheckpointError(f"{path}: not a run's settings: {error}") from None
 
 
-def first_state(config: Config, cache: Path, started: bool) -> tuple[nnx.GraphDef, TrainState]:
+def first_state(
+    config: Config, classes: tuple[str, ...], key: Key, cache: Path, started: bool
+) -> tuple[nnx.GraphDef, TrainState]:
     """Returns the structure of the network and its state before the first step.
 
     The weights are, in this order: to be replaced by those of a started run, a checkpoint's of this
     project (`--weights FOLDER`), ImageNet's (`imagenet` or an `.h5` file), or new ones (`none`).
     """
     weights = config.model.weights
-    train_all = weights == "none"
-    classifier = build(config.model, config.preprocessing, rngs=nnx.Rngs(config.training.seed))
-    if started:
-        return initial_state(classifier, config, train_all=train_all)
-    if (Path(weights) / "model.json").is_file():
-        load_into(classifier, Path(weights))
-    else:
+    classifier = build(config.model, config.preprocessing, len(classes), rngs=nnx.Rngs(key))
+    if (Path(weights) / "model.json").is_file() and not started:
+        if start_from(classifier, classes, Path(weights)):
+            tqdm.write(f"note: {weights} knows other classes: the last layer starts anew")
+    elif not started:
         load_weights(classifier, weights, cache)
-    return initial_state(classifier, config, train_all=train_all)
+    return initial_state(classifier, config, train_all=weights == "none")
 
 
 def make_run(
-    config: Config, folder: Path, prepared: Prepared, graphdef: nnx.GraphDef, states: RunStates
+    config: Config,
+    folder: Path,
+    prepared: Prepared,
+    graphdef: nnx.GraphDef,
+    key: Key,
+    states: RunStates,
 ) -> Run:
     """Returns the fixed parts of a run."""
     real = prepared.split("train")
@@ -171,8 +175,8 @@ def make_run(
         filled(real, config, folder / "dcgan") if config.data.augment_rare != "none" else real
     )
     units = train_split.together if is_fused(config.model.name) else train_split.alone
+    labels, classes = labels_of(train_split, units), len(prepared.classes)
     train_all = config.model.weights == "none"
-    labels = labels_of(train_split, units)
     return Run(
         name=folder.name,
         config=config,
@@ -181,55 +185,53 @@ def make_run(
         provenance=provenance(config, prepared) | {"generated": len(train_split) - len(real)},
         train=train_split,
         units=units,
-        train_step=make_train_step(graphdef, config, labels, train_all=train_all),
+        key=key,
+        train_step=make_train_step(graphdef, config, labels, classes, train_all=train_all),
         forward=make_forward(graphdef, config.preprocessing),
         states=states,
         batch_size=min(config.data.batch_size, len(units)),
     )
 
 
-def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
-    """Returns where a model comes from: settings, data and versions, as plain values."""
-    splits = {name: prepared.split(name) for name in ("train", "validation", "test")}
-    present = np.unique(splits["train"].labels)
-    glitches = {
-        name: len({(entry.ifo, entry.gravityspy_id) for entry in split.entries})
-        for name, split in splits.items()
-    }
-    return {
-        "config": _without_paths(config),
-        "data": {
-            "layout": prepared.layout,
-            "glitches": glitches,
-            "pictures": {name: len(split) for name, split in splits.items()},
-            "absent": [name for n, name in enumerate(CLASSES) if n not in present],
-            "unreadable": len(prepared.unreadable),
-        },
-        "trained_on": trained_on(config, prepared.layout, glitches),
-        "versions": {name: version(name) for name in VERSIONS},
-        "device": jax.devices()[0].device_kind,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def calibrate(folder: Path, config: Config, validation: Split) -> None:
+    """Adds the calibration to a run's model, unless it has one or validation is too small.
 
-
-def _without_paths(config: Config) -> dict[str, Any]:
-    """Settings with the names of files only: where they lay is nobody's business."""
-    values = dataclasses.asdict(config)
-    for part, name in (("data", "source"), ("model", "weights")):
-        values[part][name] = Path(values[part][name]).name
-    return values
+    Raises:
+        CheckpointError: if there is no model, or it can't be written.
+    """
+    described = read_description(folder)
+    if described.calibration or count_glitches(validation.table) < ENOUGH:
+        return
+    outputs = evaluate(Predictor(folder), validation)
+    colours = np.array([colour_distance(validation[n]) for n in range(len(validation))])
+    calibration = fit(
+        outputs.logits,
+        colours,
+        outputs.glitches,
+        outputs.glitch_labels,
+        outputs.fused,
+        outputs.classes,
+    )
+    card = model_card(described.name, config, described.provenance, described.classes, calibration)
+    add_calibration(folder, calibration, card)
 
 
 def _check_same(before: Config, now: Config) -> None:
-    def fixed(config: Config) -> dict[str, Any]:
-        values = dataclasses.asdict(config)
-        for name in MAY_CHANGE:
-            del values["training"][name]
-        return {f"{part}.{name}": v for part, d in values.items() for name, v in d.items()}
-
-    old, new = fixed(before), fixed(now)
+    old, new = _fixed(before), _fixed(now)
     changed = [
         f"{name} (was {old[name]}, now {new[name]})" for name in old if old[name] != new[name]
     ]
     if changed:
         raise CheckpointError(f"a resumed run keeps its settings; changed: {', '.join(changed)}")
+
+
+def _fixed(config: Config) -> dict[str, Any]:
+    """The settings that a resumed run keeps; a cosine comes down over the epochs given."""
+    values = dataclasses.asdict(config)
+    free = MAY_CHANGE if config.optimiser.schedule == "plateau" else MAY_CHANGE[1:]
+    return {
+        f"{part}.{name}": value
+        for part, settings in values.items()
+        for name, value in settings.items()
+        if name not in free
+    }

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float
 from sklearn.utils.class_weight import compute_class_weight
 
 from flax_glitch.arrays import AnyArray, ClassWeights, Key, Labels, Logits, Mask, Pictures
-from flax_glitch.classes import CLASSES
 from flax_glitch.config import Config, Imbalance, OptimiserConfig
 from flax_glitch.data.augment import VARIATIONS, Variation, augment
 from flax_glitch.data.batches import Batch
@@ -57,7 +56,7 @@ class StepOutput:
     logits: jax.Array
 
 
-RareClasses = Bool[np.ndarray, "22"]
+RareClasses = Bool[np.ndarray, " class"]
 TrainStep = Callable[[TrainState, Batch, Key], tuple[TrainState, StepOutput]]
 
 
@@ -76,24 +75,25 @@ def with_learning_rate(state: TrainState, learning_rate: float) -> TrainState:
     return dataclasses.replace(state, optimiser=optimiser)
 
 
-def class_weights(labels: Labels, imbalance: Imbalance) -> ClassWeights:
-    """Returns the weight of each of the 22 classes in the loss.
+def class_weights(labels: Labels, imbalance: Imbalance, classes: int) -> ClassWeights:
+    """Returns the weight of each class in the loss.
 
     Args:
         labels: class numbers of the training pictures.
         imbalance: with "class-weights" n / (classes present * n of the class), as scikit-learn's
             "balanced"; else one.
+        classes: how many there are.
     """
-    weights = np.ones(len(CLASSES), np.float32)
+    weights = np.ones(classes, np.float32)
     if imbalance == "class-weights":
         present = np.unique(labels)
         weights[present] = compute_class_weight("balanced", classes=present, y=np.asarray(labels))
     return weights
 
 
-def rare_classes(labels: Labels) -> RareClasses:
-    """Returns which of the 22 classes have fewer pictures than the mean class that has any."""
-    counts = np.bincount(labels, minlength=len(CLASSES))
+def rare_classes(labels: Labels, classes: int) -> RareClasses:
+    """Returns which classes have fewer pictures than the mean class that has any."""
+    counts = np.bincount(labels, minlength=classes)
     return counts < counts[counts > 0].mean()
 
 
@@ -119,7 +119,7 @@ def weighted_loss(logits: Logits, labels: Labels, weights: ClassWeights) -> jax.
 
 
 def window_loss(
-    scores: Float[AnyArray, "batch view 22"], mask: Mask, labels: Labels, weights: ClassWeights
+    scores: Float[AnyArray, "batch view class"], mask: Mask, labels: Labels, weights: ClassWeights
 ) -> jax.Array:
     """Returns the mean over windows of what `weighted_loss` is for glitches: each must do alone."""
     losses = optax.softmax_cross_entropy_with_integer_labels(
@@ -140,7 +140,7 @@ def initial_state(
 
 
 def make_train_step(
-    graphdef: nnx.GraphDef, config: Config, labels: Labels, *, train_all: bool
+    graphdef: nnx.GraphDef, config: Config, labels: Labels, classes: int, *, train_all: bool
 ) -> TrainStep:
     """Returns the jitted step (state, batch, key) → (state, output); the old state is given up.
 
@@ -150,11 +150,12 @@ def make_train_step(
         graphdef: structure of the network.
         config: settings of the run.
         labels: class numbers of all training units, which tell what is rare.
+        classes: how many there are.
         train_all: False freezes the early layers.
     """
     optimiser = rmsprop(config.optimiser)
-    weights = class_weights(labels, config.training.imbalance)
-    vary = _variation(config, rare_classes(labels))
+    weights = class_weights(labels, config.training.imbalance, classes)
+    vary = _variation(config, rare_classes(labels, classes))
 
     def loss_of(
         trainable: nnx.State, state: TrainState, batch: Batch, key: Key

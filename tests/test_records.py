@@ -11,36 +11,37 @@ import time
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 from toy_pictures import toy_simulation
 
-from flax_glitch.classes import CLASSES, DURATIONS, INDEX
-from flax_glitch.data import drawing, tfds_builder
-from flax_glitch.data import prepared as prepared_module
+from flax_glitch.classes import CLASSES, DURATIONS
+from flax_glitch.data import builder as builder_module
+from flax_glitch.data import records as records_module
+from flax_glitch.data.layouts import SPLITS, SourceError
 from flax_glitch.data.pictures import PictureError, load_picture, resize
-from flax_glitch.data.sources import SourceError, open_source
-from flax_glitch.data.tfds_builder import prepare
+from flax_glitch.data.records import prepare
+from flax_glitch.data.table import COLUMNS, count_glitches, glitch_numbers, open_source
 from flax_glitch.simulate import catalogue
 
-SPLITS = ("train", "validation", "test")
 SIZE = 32
 
 PREPARE_UP_TO = """
 import itertools, os, sys, time
 from pathlib import Path
-from flax_glitch.data import drawing, tfds_builder
-read, count = drawing.read_picture, itertools.count(1)
+from flax_glitch.data import builder, records
+read, count = builder.read_picture, itertools.count(1)
 folder, cache, most, go_on = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-def read_up_to(ref):
+def read_up_to(root, row):
     os.write(1, b"read\\n")
     if next(count) > most:
         while not Path(go_on).exists():
             time.sleep(0.02)
-    return read(ref)
-drawing.read_picture = read_up_to
-tfds_builder.prepare(folder, 32, cache=cache)
+    return read(root, row)
+builder.read_picture = read_up_to
+records.prepare(folder, 32, cache=cache)
 """
 
 NO_TENSORFLOW_NO_NETWORK = """
@@ -50,7 +51,7 @@ def refuse(*args, **kwargs):
 socket.socket.connect = socket.getaddrinfo = refuse
 from pathlib import Path
 from flax_glitch.data.batches import training_batches
-from flax_glitch.data.tfds_builder import prepare
+from flax_glitch.data.records import prepare
 logging.getLogger("absl").setLevel(logging.WARNING)
 prepared = prepare(Path(sys.argv[1]), 32, cache=Path(sys.argv[2]), progress=False)
 train = prepared.split("train")
@@ -76,6 +77,11 @@ def folder(tmp_path):
 @pytest.fixture
 def cache(tmp_path):
     return tmp_path / "cache"
+
+
+def assert_equal(one, other):
+    pd.testing.assert_frame_equal(one.table, other.table)
+    assert one._replace(table=None) == other._replace(table=None)
 
 
 def quietly(source, cache, size=SIZE):
@@ -104,11 +110,10 @@ def assert_holds_all(prepared, folder, size=SIZE):
     source = open_source(folder)
     for name in SPLITS:
         split = prepared.split(name)
-        assert len(split) == sum(len(glitch.views) for glitch in source.splits[name])
-        glitches = {(g.ifo, g.id, g.label) for g in source.splits[name]}
-        assert {(e.ifo, e.gravityspy_id, e.label) for e in split.entries} == glitches
-        for picture, entry in zip(split, split.entries, strict=True):
-            pixels = resize(load_picture(folder / entry.path).pixels, size)
+        rows = source.table[source.table["split"] == name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(split.table, rows)
+        for picture, path in zip(split, split.table["path"], strict=True):
+            pixels = resize(load_picture(folder / path).pixels, size)
             np.testing.assert_array_equal(picture, pixels)
 
 
@@ -122,18 +127,19 @@ def test_labels_and_entries_need_no_decoding_and_the_views_of_a_glitch_are_neigh
     folder, cache, monkeypatch
 ):
     split = quietly(folder, cache).split("train")
-    monkeypatch.setattr(prepared_module, "Image", None)
-    np.testing.assert_array_equal(split.labels, [INDEX[entry.label] for entry in split.entries])
-    keys = [(entry.ifo, entry.gravityspy_id) for entry in split.entries]
-    changes = sum(one != other for one, other in itertools.pairwise(keys))
-    assert changes == len(set(keys)) - 1
-    assert {entry.duration for entry in split.entries} <= {None, *DURATIONS}
+    monkeypatch.setattr(records_module, "Image", None)
+    assert split.classes == ("Blip", "Whistle")
+    np.testing.assert_array_equal(split.labels, split.table["label"] == "Whistle")
+    numbers = glitch_numbers(split.table)
+    changes = sum(one != other for one, other in itertools.pairwise(numbers))
+    assert changes == count_glitches(split.table) - 1
+    assert set(split.table["duration"].dropna()) == set(DURATIONS)
 
 
 def test_no_glitch_is_in_two_splits(folder, cache):
     prepared = quietly(folder, cache)
-    keys = [{(e.ifo, e.gravityspy_id) for e in prepared.split(name).entries} for name in SPLITS]
-    assert sum(map(len, keys)) == len(set.union(*keys)) == 10
+    each = [count_glitches(prepared.split(name).table) for name in SPLITS]
+    assert sum(each) == count_glitches(prepared.table) == 10
 
 
 def test_a_split_counts_as_a_sequence_does(folder, cache):
@@ -148,19 +154,19 @@ def test_tfds_alone_reads_the_data_set(folder, cache):
     prepared = quietly(folder, cache)
     builder = tfds.builder_from_directory(prepared.directory)
     assert builder.name == "gravity_spy"
-    assert tuple(builder.info.features["label"].names) == CLASSES
+    assert tuple(builder.info.features["label"].names) == prepared.classes
     for name in SPLITS:
         split = prepared.split(name)
         records = builder.as_data_source(name)
-        for number, entry in enumerate(split.entries):
+        for number, row in split.table.iterrows():
             np.testing.assert_array_equal(records[number]["image"], split[number])
-            assert records[number]["label"] == INDEX[entry.label]
-            assert records[number]["gravityspy_id"].decode() == entry.gravityspy_id
-            assert records[number]["duration"] == (entry.duration or 0)
+            assert records[number]["label"] == prepared.classes.index(row["label"])
+            assert records[number]["gravityspy_id"].decode() == row["id"]
+            assert records[number]["duration"] == np.nan_to_num(row["duration"])
 
 
 def test_records_keep_their_order_over_several_files(folder, cache, monkeypatch):
-    monkeypatch.setattr(tfds_builder, "_RECORDS_A_SHARD", 5)
+    monkeypatch.setattr(builder_module, "_RECORDS_A_SHARD", 5)
     prepared = quietly(folder, cache)
     assert len(list(prepared.directory.glob("*train*"))) > 1
     assert_holds_all(prepared, folder)
@@ -168,14 +174,14 @@ def test_records_keep_their_order_over_several_files(folder, cache, monkeypatch)
 
 def test_the_second_call_reads_no_picture(folder, cache, monkeypatch):
     first = quietly(folder, cache)
-    monkeypatch.setattr(drawing, "read_picture", None)
-    assert quietly(folder, cache) == first
+    monkeypatch.setattr(builder_module, "read_picture", None)
+    assert_equal(quietly(folder, cache), first)
     assert not (first.directory.parent / "work").exists()
 
 
 def test_a_changed_picture_and_another_size_are_prepared_anew(folder, cache):
     first = quietly(folder, cache)
-    picture = folder / first.split("train").entries[0].path
+    picture = folder / first.split("train").table["path"][0]
     Image.new("RGB", (80, 80), "red").save(picture)
     assert_holds_all(quietly(folder, cache), folder)
     assert_holds_all(quietly(folder, cache, size=24), folder, size=24)
@@ -189,15 +195,15 @@ def test_unreadable_pictures_are_listed_counted_and_left_out(folder, cache):
     assert sorted("Blip" in line for line in prepared.unreadable) == [False, True]
     assert any(bad in line for line in prepared.unreadable)
     assert any("unreadable pictures, left out: 2 (" in notice for notice in prepared.notices)
-    assert sum(len(prepared.split(name)) for name in SPLITS) == 32
-    assert quietly(folder, cache) == prepared
+    assert sum(len(prepared.split(name)) for name in SPLITS) == len(prepared.table) == 32
+    assert_equal(quietly(folder, cache), prepared)
 
 
 def test_a_picture_that_can_be_read_again_is_no_longer_left_out(folder, cache, monkeypatch):
-    def refuse(ref):
-        raise PictureError(f"{ref.name}: can't be read (Permission denied)")
+    def refuse(root, row):
+        raise PictureError(f"{row['path']}: can't be read (Permission denied)")
 
-    monkeypatch.setattr(drawing, "read_picture", refuse)
+    monkeypatch.setattr(builder_module, "read_picture", refuse)
     with pytest.raises(SourceError, match="no picture can be read"):
         quietly(folder, cache)
     monkeypatch.undo()
@@ -231,9 +237,9 @@ def test_the_v1d0_file_is_prepared(tmp_path, cache):
             file[f"Chirp/{split}/id{number}/0.5.png"] = np.full((1, 140, 170), 0.2 * number)
     prepared = quietly(tmp_path / "v1d0.h5", cache)
     for number, name in enumerate(SPLITS):
-        (picture,), (entry,) = prepared.split(name), prepared.split(name).entries
+        (picture,), row = prepared.split(name), prepared.split(name).table.iloc[0]
         assert (picture == 51 * number).all()
-        assert entry.path == f"v1d0.h5:Chirp/{name}/id{number}/0.5.png"
+        assert (row["path"], row["key"]) == ("v1d0.h5", f"Chirp/{name}/id{number}/0.5.png")
 
 
 def test_a_killed_prepare_is_continued(folder, cache, tmp_path, start):
@@ -246,14 +252,14 @@ def test_a_killed_prepare_is_continued(folder, cache, tmp_path, start):
     assert process.returncode == -signal.SIGKILL
     (work,) = cache.glob("gravity_spy/*/work")
     # What TFDS leaves when it is killed while it writes.
-    (work.parent / "incomplete.ABC_1.0.0").mkdir()
+    (work.parent / "incomplete.ABC_1.1.0").mkdir()
     process = start(PREPARE_UP_TO, folder, cache, 34, tmp_path / "never")
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert out.count("read") == 34 - 10
     prepared = quietly(folder, cache)
     assert_holds_all(prepared, folder)
-    assert {path.name for path in work.parent.iterdir()} == {"1.0.0", "index.json", "lock"}
+    assert {path.name for path in work.parent.iterdir()} == {builder_module.VERSION, "index.json", "lock"}
 
 
 def test_of_two_processes_one_writes_and_the_other_waits_and_says_so(
@@ -285,14 +291,14 @@ def test_progress_is_a_bar_on_stderr(folder, cache, capfd):
 
 
 def test_a_full_disk_ends_in_one_line_and_keeps_what_is_done(folder, cache, monkeypatch):
-    whole = drawing.write_whole
+    whole = builder_module.write_whole
 
     def fill(target, content):
         if target.name == "000020.png":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         whole(target, content)
 
-    monkeypatch.setattr(drawing, "write_whole", fill)
+    monkeypatch.setattr(builder_module, "write_whole", fill)
     with pytest.raises(SourceError, match=r"No space left.*free some space") as raised:
         quietly(folder, cache)
     assert "\n" not in str(raised.value)
@@ -306,7 +312,7 @@ def test_a_disk_that_fills_while_tfds_writes_ends_in_one_line_too(folder, cache,
         # As array_record said it on a full disk.
         raise RuntimeError("write() failed: No space left on device; writing a; at byte 1404928")
 
-    monkeypatch.setattr(tfds_builder.GravitySpy, "download_and_prepare", fill)
+    monkeypatch.setattr(builder_module.GravitySpy, "download_and_prepare", fill)
     with pytest.raises(SourceError, match=r"write\(\) failed: No space.*; free some space"):
         quietly(folder, cache)
     monkeypatch.undo()
@@ -321,9 +327,8 @@ def test_a_cache_that_cannot_be_written_is_named_in_one_line(folder, tmp_path):
 
 
 def test_a_refused_source_leaves_nothing_in_the_cache(folder, cache):
-    (folder / "Pizzicato").mkdir()
-    Image.new("RGB", (40, 40)).save(folder / "Pizzicato" / "a.png")
-    with pytest.raises(SourceError, match="Pizzicato"):
+    (folder / "Whistle" / "H1_Blip0_spectrogram_0.5.png").touch()
+    with pytest.raises(SourceError, match="H1_Blip0 is under two labels"):
         quietly(folder, cache)
     assert not cache.exists()
 
@@ -334,19 +339,19 @@ def test_too_small_a_size_is_refused(folder, cache):
 
 
 def test_the_projects_own_glitches_are_simulated_once_as_a_config_of_that_name(cache, monkeypatch):
-    monkeypatch.setattr(tfds_builder, "_GLITCHES_A_CLASS", 1)
+    monkeypatch.setattr(records_module, "_GLITCHES_A_CLASS", 1)
     monkeypatch.setattr(catalogue, "simulate", toy_simulation)
     first = quietly("simulated", cache)
     assert first.layout == "simulated"
-    assert {entry.label for entry in first.split("train").entries} == set(CLASSES)
+    assert first.classes == tuple(first.split("train").table["label"].unique()) == CLASSES
     config = tfds.builder_from_directory(first.directory).builder_config.name
     assert config.startswith(f"simulated-{SIZE}-")
     monkeypatch.setattr(catalogue, "draw_glitches", None)
-    assert quietly("simulated", cache) == first
+    assert_equal(quietly("simulated", cache), first)
 
 
 def test_simulating_goes_on_where_it_was_killed(cache, monkeypatch):
-    monkeypatch.setattr(tfds_builder, "_GLITCHES_A_CLASS", 1)
+    monkeypatch.setattr(records_module, "_GLITCHES_A_CLASS", 1)
     made = []
 
     def until_killed(label, rng):
@@ -365,8 +370,7 @@ def test_simulating_goes_on_where_it_was_killed(cache, monkeypatch):
 def test_the_index_is_plain_json_beside_the_data_set(folder, cache):
     prepared = quietly(folder, cache)
     index = json.loads((prepared.directory.parent / "index.json").read_text())
-    entry = index["splits"]["test"][0]
-    assert set(entry) == {"path", "gravityspy_id", "ifo", "duration", "label"}
+    assert tuple(index["table"]) == COLUMNS
 
 
 def test_the_real_pictures_come_out_as_they_are_and_fast_the_second_time(shared_data, cache):
@@ -376,3 +380,24 @@ def test_the_real_pictures_come_out_as_they_are_and_fast_the_second_time(shared_
     began = time.perf_counter()
     quietly(folder, cache, size=64)
     assert time.perf_counter() - began < 1
+
+
+def test_only_some_classes_are_taken_and_the_others_told_of_without_writing_anew(
+    folder, cache, monkeypatch
+):
+    all_of_them = quietly(folder, cache)
+    monkeypatch.setattr(builder_module, "read_picture", None)
+    model = ("Chirp", "Whistle")
+    some = quietly(folder, cache).only(model)
+    assert some.directory == all_of_them.directory
+    (notice,) = [notice for notice in some.notices if "other classes" in notice]
+    assert notice == "pictures of other classes, left out: 17 (Blip)"
+    for name in SPLITS:
+        split, whole = some.split(name), all_of_them.split(name)
+        assert split.classes == model
+        assert set(split.labels) == {1}
+        wanted = np.flatnonzero(whole.table["label"] == "Whistle")
+        for picture, number in zip(split, wanted, strict=True):
+            np.testing.assert_array_equal(picture, whole[number])
+    with pytest.raises(SourceError, match=r"none of the classes here \(Blip, Whistle\)"):
+        quietly(folder, cache).only(("Chirp", "Helix"))

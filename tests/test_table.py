@@ -1,25 +1,26 @@
 """Sources: every edition of the training set becomes glitches, split by glitch."""
 
 import csv
-import shutil
-from collections import Counter
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from flax_glitch.classes import CLASSES
+from flax_glitch.classes import CLASSES, DURATIONS
+from flax_glitch.data.builder import read_picture
+from flax_glitch.data.layouts import SPLITS, SourceError, parse_name
 from flax_glitch.data.pictures import PictureError
-from flax_glitch.data.sources import (
-    PictureRef,
-    SourceError,
+from flax_glitch.data.table import (
+    COLUMNS,
+    chosen_classes,
+    count_glitches,
+    glitch_numbers,
+    in_places,
     open_source,
-    parse_name,
-    read_picture,
 )
 
-SPLITS = ("train", "validation", "test")
 HEADER = "event_time,ifo,gravityspy_id,label,sample_type,url1"
 
 
@@ -30,11 +31,21 @@ def add_glitch(folder, id, ifo="H1", durations=("0.5", "1.0", "2.0", "4.0")):
 
 
 def ids(source, split):
-    return {glitch.id for glitch in source.splits[split]}
+    return set(source.table["id"][source.table["split"] == split])
 
 
 def home(source):
-    return {glitch.id: split for split in SPLITS for glitch in source.splits[split]}
+    return dict(zip(source.table["id"], source.table["split"], strict=True))
+
+
+def glitches_of(source):
+    """A row a glitch."""
+    return source.table.drop_duplicates(["ifo", "id"])
+
+
+def assert_equal(one, other):
+    pd.testing.assert_frame_equal(one.table, other.table)
+    assert one._replace(table=None) == other._replace(table=None)
 
 
 @pytest.fixture
@@ -78,6 +89,8 @@ def v1d0(tmp_path):
         ("V1_with_under_scores_spectrogram_2.0.jpeg", ("V1", "with_under_scores", 2.0)),
         ("XX_id_spectrogram_1.0.JPG", ("XX", "id", 1.0)),
         ("H1_a_spectrogram_b_spectrogram_1.0.webp", ("H1", "a_spectrogram_b", 1.0)),
+        ("H1_x_spectrogram_8.0.png", ("H1", "x", None)),
+        ("H1_x_spectrogram_1.png", ("H1", "x", 1.0)),
         ("fb9a202e09.png", None),
         ("H1_id_spectrogram_0.5.png.part", None),
         ("H1_id_spectrogram_long.png", None),
@@ -92,15 +105,18 @@ def test_a_plain_folder_is_split_by_glitch_seventy_fifteen_fifteen_in_each_class
     source = open_source(folder)
     assert source.layout == "folder"
     for label in ("Blip", "Whistle"):
-        shares = [sum(g.label == label for g in source.splits[split]) for split in SPLITS]
-        assert shares == [14, 3, 3]
-    assert all(set(glitch.views) == {0.5, 1.0, 2.0, 4.0} for glitch in source.glitches)
-    assert len(source.glitches) == len({(g.ifo, g.id) for g in source.glitches}) == 40
+        of_class = glitches_of(source)[glitches_of(source)["label"] == label]
+        assert [sum(of_class["split"] == split) for split in SPLITS] == [14, 3, 3]
+    assert tuple(source.table.columns) == COLUMNS
+    for _, glitch in source.table.groupby(["ifo", "id"]):
+        assert tuple(glitch["duration"]) == DURATIONS
+        assert glitch["split"].nunique() == 1
+    assert count_glitches(source.table) == 40
     assert source.notices == ()
 
 
 def test_the_split_hangs_on_the_seed_alone(folder):
-    assert open_source(folder, seed=1) == open_source(folder, seed=1)
+    assert_equal(open_source(folder, seed=1), open_source(folder, seed=1))
     assert home(open_source(folder, seed=1)) != home(open_source(folder, seed=2))
 
 
@@ -116,7 +132,8 @@ def test_a_class_with_one_glitch_trains_and_one_with_two_also_tests(tmp_path):
     add_glitch(tmp_path / "Helix", "one")
     add_glitch(tmp_path / "Helix", "two")
     source = open_source(tmp_path)
-    labels = {split: sorted(g.label for g in source.splits[split]) for split in SPLITS}
+    found = glitches_of(source)
+    labels = {split: sorted(found["label"][found["split"] == split]) for split in SPLITS}
     assert labels == {"train": ["Chirp", "Helix"], "validation": [], "test": ["Helix"]}
     single, pair = source.notices
     assert "training: Chirp" in single
@@ -127,16 +144,16 @@ def test_a_picture_of_any_other_name_is_a_glitch_seen_once(tmp_path):
     (tmp_path / "Tomte" / "more").mkdir(parents=True)
     (tmp_path / "Tomte" / "fb9a202e09.png").touch()
     (tmp_path / "Tomte" / "more" / "my picture.JPG").touch()
-    glitches = open_source(tmp_path).glitches
-    assert {g.id for g in glitches} == {"Tomte/fb9a202e09", "Tomte/more/my picture"}
-    assert all(list(g.views) == [None] and g.ifo == "XX" for g in glitches)
+    table = open_source(tmp_path).table
+    assert set(table["id"]) == {"Tomte/fb9a202e09", "Tomte/more/my picture"}
+    assert table["duration"].isna().all()
+    assert (table["ifo"] == "XX").all()
 
 
 def test_class_folders_may_have_their_other_names(tmp_path):
     add_glitch(tmp_path / "Repeated Blips", "aaa")
     add_glitch(tmp_path / "light-modulation", "bbb")
-    labels = {glitch.label for glitch in open_source(tmp_path).glitches}
-    assert labels == {"Repeating_Blips", "Light_Modulation"}
+    assert set(open_source(tmp_path).table["label"]) == {"Repeating_Blips", "Light_Modulation"}
 
 
 def test_files_that_are_no_pictures_are_passed_over(folder):
@@ -145,7 +162,7 @@ def test_files_that_are_no_pictures_are_passed_over(folder):
         (folder / name).touch()
     add_glitch(folder / "__MACOSX" / "Blip", "ghost")
     (folder / "docs").mkdir()
-    assert open_source(folder) == before
+    assert_equal(open_source(folder), before)
 
 
 def test_pictures_outside_class_folders_are_counted_in_a_notice(folder):
@@ -160,7 +177,7 @@ def test_a_window_that_comes_twice_is_left_out_with_a_notice(folder):
     source = open_source(folder)
     (notice,) = source.notices
     assert "H1_blip0_spectrogram_0.5" in notice
-    assert sum(len(glitch.views) for glitch in source.glitches) == 160
+    assert len(source.table) == 160
 
 
 @pytest.mark.parametrize("doubled", [True, False])
@@ -180,7 +197,7 @@ def test_a_kaggle_folder_without_validation_says_so(tmp_path):
     add_glitch(tmp_path / "train" / "Blip", "aaa")
     add_glitch(tmp_path / "test" / "Blip", "bbb")
     source = open_source(tmp_path)
-    assert source.splits["validation"] == ()
+    assert ids(source, "validation") == set()
     assert any("no validation folder" in notice for notice in source.notices)
 
 
@@ -188,7 +205,7 @@ def test_pictures_of_one_common_name_in_two_splits_are_two_glitches(tmp_path):
     for split in ("train", "test"):
         (tmp_path / split / "Blip").mkdir(parents=True)
         (tmp_path / split / "Blip" / "001.png").touch()
-    assert len(open_source(tmp_path).glitches) == 2
+    assert count_glitches(open_source(tmp_path).table) == 2
 
 
 @pytest.mark.parametrize("root", ["TrainingSetImages", "TrainingSet", "."])
@@ -228,7 +245,7 @@ def test_zenodos_pictures_without_the_table_are_split_anew_and_that_is_said(zeno
         (["aaa,Koi_Fish,train", "bbb,Blip,test", "ccc,Whistle,test"], HEADER, "two labels"),
         (["aaa,Blip,train", "aaa,Blip,test"], HEADER, "line 3.*two labels or two splits"),
         (["aaa,Blip,training"], HEADER, "sample_type 'training'"),
-        (["aaa,Bleep,train"], HEADER, "line 2: label 'Bleep'"),
+        (["aaa,Bleep,train"], HEADER, "two labels: Blip in .*, Bleep in"),
         (["aaa,Blip,train"], "a,b,gravityspy_id,label,d,e", "no column sample_type"),
     ],
 )
@@ -243,9 +260,11 @@ def test_the_v1d0_file_keeps_its_split_and_its_pixels(v1d0):
     source = open_source(v1d0)
     assert source.layout == "v1d0"
     assert [ids(source, split) for split in SPLITS] == [{"aaa"}, {"ccc"}, {"bbb"}]
-    glitch = source.splits["train"][0]
-    assert list(glitch.views) == [0.5, 1.0, 2.0, 4.0]
-    pixels = read_picture(glitch.views[1.0]).pixels
+    glitch = source.table[source.table["split"] == "train"]
+    assert tuple(glitch["duration"]) == DURATIONS
+    assert set(glitch["path"]) == {"trainingsetv1d0.h5"}
+    assert glitch["key"].iloc[1] == "Blip/train/aaa/1.0.png"
+    pixels = read_picture(source.root, glitch.iloc[1].to_dict()).pixels
     grey = np.rint(np.linspace(0, 255, 140 * 170)).reshape(140, 170)
     assert pixels.shape == (140, 170, 3)
     assert np.abs(pixels.astype(float) - grey[..., None]).max() <= 1
@@ -271,22 +290,68 @@ def test_the_id_that_is_mislabelled_in_the_public_set_is_left_out_there_alone(fo
     source = open_source(folder)
     known_wrong = label == "Paired_Doves"
     assert any("VXw4KBWl5g" in notice for notice in source.notices) == known_wrong
-    assert any(glitch.id == "VXw4KBWl5g" for glitch in source.glitches) != known_wrong
+    assert ("VXw4KBWl5g" in set(source.table["id"])) != known_wrong
 
 
 def test_the_mislabelled_id_beside_its_right_label_is_no_conflict(folder):
     add_glitch(folder / "Paired_Doves", "VXw4KBWl5g")
     add_glitch(folder / "Blip", "VXw4KBWl5g")
-    labels = [g.label for g in open_source(folder).glitches if g.id == "VXw4KBWl5g"]
-    assert labels == ["Blip"]
+    table = open_source(folder).table
+    assert set(table["label"][table["id"] == "VXw4KBWl5g"]) == {"Blip"}
 
 
-def test_every_unknown_class_folder_is_named_with_the_cure(folder):
-    for name in ("Pizzicato", "70Hz_Line"):
-        add_glitch(folder / name, "aaa")
-    with pytest.raises(SourceError, match=r"70Hz_Line, .*Pizzicato; .*rename") as raised:
+def test_classes_that_nobody_knows_are_taken_and_listed_with_what_they_may_mean(folder):
+    for name in ("Koi_Fihs", "My own", "Pizzicato", "Blip_Low_Frequency"):
+        add_glitch(folder / name, "aaa", ifo="L1" if name == "Pizzicato" else "H1")
+        (folder / name / "L1_aaa_spectrogram_0.5.png").unlink(missing_ok=True)
+        for path in list((folder / name).iterdir()):
+            path.rename(path.with_name(path.name.replace("aaa", name[:3])))
+    source = open_source(folder)
+    (unknown,) = [notice for notice in source.notices if "doesn't know" in notice]
+    assert unknown.endswith("called: Koi_Fihs (did you mean Koi_Fish?), My own")
+    classes = chosen_classes(source.table)
+    assert classes == ("Blip", "Whistle", "Koi_Fihs", "Low_Frequency_Blip", "My own", "Pizzicato")
+
+
+def test_some_classes_are_chosen_by_any_of_their_names_and_others_refused(folder):
+    add_glitch(folder / "70HZLINE", "aaa")
+    table = open_source(folder).table
+    assert chosen_classes(table, ["70Hz line", "blip"]) == ("Blip", "70Hz_Line")
+    with pytest.raises(SourceError, match=r"Wistle \(did you mean Whistle\?\), Chirp; choose"):
+        chosen_classes(table, ["Wistle", "Chirp", "Blip"])
+    with pytest.raises(SourceError, match="Blip is the only class: there is nothing to tell apart"):
+        chosen_classes(table, ["Blip"])
+
+
+def test_a_folder_of_class_folders_in_the_place_of_a_class_is_refused_with_the_cure(folder):
+    with pytest.raises(SourceError, match=r"is no class, but holds folders of classes .*give it"):
+        open_source(folder.parent)
+
+
+def test_a_window_of_another_length_is_one_of_unknown_length_and_a_fifth_view_is_an_error(folder):
+    add_glitch(folder / "Blip", "blip0", durations=("8.0",))
+    add_glitch(folder / "Whistle", "new", durations=("0.5", "8.0", "16.0"))
+    with pytest.raises(SourceError, match=r"H1_blip0 has 5 views.*blip0_spectrogram_8\.0\.png"):
         open_source(folder)
-    assert "\n" not in str(raised.value)
+    (folder / "Blip" / "H1_blip0_spectrogram_4.0.png").unlink()
+    table = open_source(folder).table
+    new = table[table["id"] == "new"]
+    assert [duration for duration in new["duration"] if duration > 0] == [0.5]
+    assert len(new) == 3
+    units = in_places(glitch_numbers(new), new["duration"].to_numpy())
+    np.testing.assert_array_equal(units, [[2, 0, 1, -1]])
+
+
+def test_names_that_are_no_valid_text_are_taken(tmp_path):
+    add_glitch(tmp_path / "Blip", "aaa")
+    (tmp_path / "Blip" / "odd\udcff.png").touch()
+    assert "Blip/odd\udcff.png" in list(open_source(tmp_path).table["path"])
+
+
+def test_places_of_many_glitches_take_no_quadratic_time():
+    durations = np.tile([0.5, 1.0, 2.0, np.nan], 20_000)
+    units = in_places(np.repeat(np.arange(20_000), 4), durations)
+    np.testing.assert_array_equal(units, np.arange(80_000).reshape(-1, 4))
 
 
 @pytest.mark.parametrize(
@@ -308,7 +373,7 @@ def test_a_glitch_in_two_places_is_refused(tmp_path, places, message):
 def test_one_id_in_two_detectors_is_two_glitches(tmp_path):
     add_glitch(tmp_path / "train" / "Blip", "1238344367.245", "H1")
     add_glitch(tmp_path / "test" / "Blip", "1238344367.245", "L1")
-    assert len(open_source(tmp_path).glitches) == 2
+    assert count_glitches(open_source(tmp_path).table) == 2
 
 
 def test_a_source_that_is_not_there_or_empty_is_refused_with_its_name(tmp_path):
@@ -331,15 +396,16 @@ def test_a_class_folder_alone_is_told_what_is_missing(folder):
 def test_an_unreadable_picture_raises_with_its_name(tmp_path, v1d0):
     (tmp_path / "empty.png").touch()
     with pytest.raises(PictureError, match=r"empty\.png"):
-        read_picture(PictureRef(tmp_path / "empty.png"))
+        read_picture(tmp_path, {"path": "empty.png", "key": ""})
     with pytest.raises(PictureError, match=r"v1d0\.h5:Blip/train/zzz"):
-        read_picture(PictureRef(v1d0, "Blip/train/zzz/0.5.png"))
+        read_picture(tmp_path, {"path": v1d0.name, "key": "Blip/train/zzz/0.5.png"})
 
 
 def test_a_picture_is_read_from_its_file(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "picture.png")
-    np.testing.assert_array_equal(read_picture(PictureRef(tmp_path / "picture.png")).pixels, pixels)
+    read = read_picture(tmp_path, {"path": "picture.png", "key": ""})
+    np.testing.assert_array_equal(read.pixels, pixels)
 
 
 def test_the_real_pictures_are_found_as_their_manifest_lists_them(shared_data):
@@ -347,25 +413,20 @@ def test_the_real_pictures_are_found_as_their_manifest_lists_them(shared_data):
     with (shared_data / "gravityspy" / "manifest.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     listed = {(row["path"], row["class"], row["gravityspy_id"], row["ifo"]) for row in rows}
-    found = {
-        (ref.path.relative_to(source.path).as_posix(), glitch.label, glitch.id, glitch.ifo)
-        for glitch in source.glitches
-        for ref in glitch.views.values()
-    }
-    assert found == listed
-    assert Counter(len(g.views) for g in source.glitches).total() == 85
-    assert {glitch.label for glitch in source.splits["train"]} == set(CLASSES)
+    table = source.table
+    assert set(table[["path", "label", "id", "ifo"]].itertuples(index=False, name=None)) == listed
+    assert count_glitches(table) == 85
+    assert set(table["label"][table["split"] == "train"]) == set(CLASSES)
 
 
 @pytest.mark.parametrize(("name", "glitches"), [("o3", 120), ("community", 17), ("figures", 134)])
 def test_other_real_collections_open(shared_data, name, glitches):
-    assert len(open_source(shared_data / name).glitches) == glitches
+    assert count_glitches(open_source(shared_data / name).table) == glitches
 
 
-def test_the_golden_folder_opens_without_its_later_classes(shared_data, tmp_path):
-    with pytest.raises(SourceError, match="Pizzicato"):
-        open_source(shared_data / "golden")
-    later = {"70Hz_Line", "Pizzicato", "Fast_Scattering_Crown", "High_Frequency_Burst"}
-    ignore = shutil.ignore_patterns(*later, "Low_Frequency_Blip")
-    shutil.copytree(shared_data / "golden", tmp_path / "golden", ignore=ignore)
-    assert {len(g.views) for g in open_source(tmp_path / "golden").glitches} == {4}
+def test_the_golden_folder_opens_with_its_later_classes(shared_data):
+    source = open_source(shared_data / "golden")
+    later = ("70Hz_Line", "Crown", "High_Frequency_Burst", "Low_Frequency_Blip", "Pizzicato")
+    assert chosen_classes(source.table) == (*CLASSES, *later)
+    assert (source.table.groupby("id").size() == 4).all()
+    assert not any("doesn't know" in notice for notice in source.notices)

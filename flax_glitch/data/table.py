@@ -1,0 +1,281 @@
+"""The one table of a data set, a row a picture: from files to predictions it stays the same."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from flax_glitch.arrays import Units
+from flax_glitch.classes import CLASSES, DURATIONS, class_name, ordered, with_suggestion
+from flax_glitch.data.layouts import (
+    SPLITS,
+    WITHOUT_SPLIT,
+    Layout,
+    SourceError,
+    SplitName,
+    find_layout,
+    list_pictures,
+    metadata_file,
+    some,
+)
+
+COLUMNS = ("path", "key", "ifo", "id", "duration", "label", "split")
+"""Path below the source (with `/`), place inside an HDF5 file or empty, detector, Gravity Spy id,
+window in seconds or NaN if unknown, class, and split."""
+
+GLITCH = ["ifo", "id"]
+"""The columns that name a glitch; its pictures have them in common."""
+
+HELD_OUT = 0.15
+"""Share of a class's glitches in validation, and the same again in test (Gravity Spy's own)."""
+
+MISLABELLED = ("Paired_Doves", "VXw4KBWl5g")
+"""Label and id that are wrong in the public training set."""
+
+
+class Source(NamedTuple):
+    """The pictures of a data set, those of a glitch together, and what a user should know of it."""
+
+    path: Path
+    layout: Layout
+    table: pd.DataFrame
+    notices: tuple[str, ...]
+
+    @property
+    def root(self) -> Path:
+        """The folder that paths in the table start from."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+
+def open_source(path: Path, seed: int = 0) -> Source:
+    """Returns the pictures of a source; none is decoded.
+
+    Args:
+        path: The Kaggle or Zenodo edition's folder, the v1d0 HDF5 file, or a folder of
+            `<Class>/<picture>`. Classes may be any; known names are understood in other spellings.
+        seed: Of the split by glitch, where the source has none of its own.
+
+    Raises:
+        SourceError: if nothing is there, a glitch has two labels or lies in two splits or has more
+            than four views, or there is no picture.
+    """
+    layout = find_layout(path)
+    rows, notices = list_pictures(path, layout)
+    # As objects, since names of files need not be valid text.
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype({"duration": float})
+    table, said = _without_mislabelled(table)
+    notices += said
+    metadata = metadata_file(path) if layout == "zenodo" else None
+    if metadata is not None:
+        table, said = _joined(table, metadata)
+        notices += said
+    if table.empty:
+        what = f"{path}: no pictures in class folders (such as {CLASSES[3]}/<name>.png)"
+        raise SourceError("; ".join((what, *notices)))
+    _refuse_conflicts(table)
+    table, said = _without_repeats(table)
+    notices += said
+    _refuse_many_views(table)
+    if layout in WITHOUT_SPLIT:
+        table, said = _split_by_glitch(table, seed)
+        notices += said
+    return Source(path, layout, _sorted(table), tuple(notices))
+
+
+def picture_name(row: Any) -> str:
+    """Returns what messages call the picture of a row of the table."""
+    return f"{row['path']}:{row['key']}" if row["key"] else str(row["path"])
+
+
+def glitch_numbers(table: pd.DataFrame) -> Int[np.ndarray, " sample"]:
+    """Returns the glitch that each picture shows, numbered in order of appearance."""
+    return table.groupby(GLITCH, sort=False).ngroup().to_numpy()
+
+
+def count_glitches(table: pd.DataFrame) -> int:
+    """Returns how many glitches the pictures show."""
+    return len(table[GLITCH].drop_duplicates())
+
+
+def places(
+    glitches: Int[np.ndarray, " sample"], durations: Float[np.ndarray, " sample"]
+) -> Int[np.ndarray, " sample"]:
+    """Returns the place of each picture among the four windows of its glitch.
+
+    Windows that aren't known (NaN) take the first places that are free.
+
+    Args:
+        glitches: the glitch of each picture, numbered from 0; at most four pictures of one.
+        durations: its window, seconds.
+    """
+    found = durations[:, None] == np.array(DURATIONS)
+    known, place = found.any(axis=1), found.argmax(axis=1)
+    taken = np.zeros((glitches.max(initial=-1) + 1, len(DURATIONS)), bool)
+    taken[glitches[known], place[known]] = True
+    free = np.argsort(taken, axis=1, kind="stable")
+    unknown = pd.Series(glitches[~known])
+    place[~known] = free[unknown, unknown.groupby(unknown).cumcount()]
+    return place
+
+
+def in_places(
+    glitches: Int[np.ndarray, " sample"], durations: Float[np.ndarray, " sample"]
+) -> Units:
+    """Returns for each glitch the pictures in its four places, -1 where there is none."""
+    units = np.full((glitches.max(initial=-1) + 1, len(DURATIONS)), -1)
+    units[glitches, places(glitches, durations)] = np.arange(len(glitches))
+    return units
+
+
+def chosen_classes(table: pd.DataFrame, classes: Sequence[str] = ()) -> tuple[str, ...]:
+    """Returns the classes to train on: all of a table, or those asked for by any known name.
+
+    Raises:
+        SourceError: naming every class that the table doesn't have, or if there is only one.
+    """
+    there = ordered(table["label"])
+    named = {name: name if name in there else class_name(name) for name in classes}
+    if absent := [name for name, meant in named.items() if meant not in there]:
+        asked = ", ".join(map(with_suggestion, absent))
+        raise SourceError(f"no pictures of class {asked}; choose from {', '.join(there)}")
+    chosen = ordered(meant for meant in named.values() if meant) or there
+    if len(chosen) == 1:
+        raise SourceError(
+            f"{chosen[0]} is the only class: there is nothing to tell apart; add others"
+        )
+    return chosen
+
+
+def _without_mislabelled(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    wrong = (table["label"] == MISLABELLED[0]) & (table["id"] == MISLABELLED[1])
+    names = table["path"][wrong].tolist()
+    said = f"mislabelled in the public training set, left out: {some(names)}"
+    return table[~wrong], [said] if names else []
+
+
+def _refuse_conflicts(table: pd.DataFrame) -> None:
+    """Refuses glitches in two splits or under two labels, which would leak or mislead."""
+    grouped = table.groupby(GLITCH, sort=False)
+    counted = grouped[["label", "split"]].nunique(dropna=False)
+    if (faulty := counted[(counted > 1).any(axis=1)]).empty:
+        return
+    ifo, id = faulty.index[0]
+    pictures = grouped.get_group((ifo, id))
+    column = "label" if faulty["label"].iloc[0] > 1 else "split"
+    first = pictures.iloc[0]
+    other = pictures[pictures[column] != first[column]].iloc[0]
+    what = "under two labels" if column == "label" else "in two splits"
+    more = f" (and {len(faulty) - 1} more such glitches)" if len(faulty) > 1 else ""
+    raise SourceError(
+        f"glitch {ifo}_{id} is {what}: {picture_name(first)} and {picture_name(other)}{more}; "
+        "keep each in one place"
+    )
+
+
+def _without_repeats(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    repeats = table.duplicated([*GLITCH, "duration"]) & table["duration"].notna()
+    names = table["path"][repeats].tolist()
+    said = f"pictures that repeat a window of their glitch, left out: {some(names)}"
+    return table[~repeats], [said] if names else []
+
+
+def _refuse_many_views(table: pd.DataFrame) -> None:
+    for (ifo, id), paths in table.groupby(GLITCH, sort=False)["path"]:
+        if len(paths) > len(DURATIONS):
+            raise SourceError(
+                f"glitch {ifo}_{id} has {len(paths)} views, not one to {len(DURATIONS)}: "
+                f"{', '.join(paths)}; remove those that aren't of 0.5, 1, 2 or 4 s"
+            )
+
+
+def _split_by_glitch(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
+    """Draws a split within each class, 70/15/15, by rank so that new files move few glitches."""
+    glitches = table[[*GLITCH, "label"]].drop_duplicates()
+    ranks = [f"{seed} {ifo} {id}" for ifo, id in zip(glitches["ifo"], glitches["id"], strict=True)]
+    glitches["rank"] = [
+        hashlib.sha256(rank.encode(errors="surrogateescape")).hexdigest() for rank in ranks
+    ]
+    glitches = glitches.sort_values("rank")
+    sizes = glitches.groupby("label").size()
+    for label, count in sizes.items():
+        glitches.loc[glitches["label"] == label, "split"] = _shares(count)
+    drawn = table.drop(columns="split").merge(glitches[[*GLITCH, "split"]], on=GLITCH)
+    notices = []
+    if single := ordered(sizes.index[sizes == 1]):
+        notices.append(f"one glitch only, put into training: {', '.join(single)}")
+    if pairs := ordered(sizes.index[sizes == 2]):
+        notices.append(f"two glitches only, none in validation: {', '.join(pairs)}")
+    return drawn, notices
+
+
+def _shares(count: int) -> list[SplitName]:
+    """Returns the split of each of a class's ranked glitches; a single one is for training."""
+    held_out = max(1, round(HELD_OUT * count))
+    shares: list[SplitName] = ["train"] * count
+    shares[1 : 1 + held_out] = ["test"] * min(held_out, count - 1)
+    shares[1 + held_out : 1 + 2 * held_out] = ["validation"] * min(held_out, count - 1 - held_out)
+    return shares
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    """Puts splits one after the other, classes in order, the windows of a glitch together."""
+    ranks = {"split": SPLITS, "label": ordered(table["label"])}
+    return table.sort_values(
+        ["split", "label", "ifo", "id", "duration", "path", "key"],
+        key=lambda column: column.map(ranks[column.name].index) if column.name in ranks else column,
+        na_position="first",
+        ignore_index=True,
+    )[list(COLUMNS)].astype({"split": object})
+
+
+def _joined(table: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Returns the pictures that have a row in Zenodo's table, with its split, and what to say.
+
+    Raises:
+        SourceError: if the table is faulty or disagrees with the folders about a label.
+    """
+    said = _read_metadata(file)
+    known = table["id"].isin(said["id"])
+    joined = table[known].drop(columns="split").merge(said, on="id")
+    wrong = joined[joined["label"] != joined["said"]]
+    if len(wrong):
+        row = wrong.iloc[0]
+        raise SourceError(
+            f"glitch {row['id']} is under two labels: {row['label']} in {row['path']}, "
+            f"{row['said']} in {file}; correct one of them"
+        )
+    notices = []
+    if without_row := table["path"][~known].tolist():
+        notices.append(f"pictures without a row in {file.name}, left out: {some(without_row)}")
+    missing = ~said["id"].isin([*table["id"], MISLABELLED[1]])
+    if without_picture := said["id"][missing].tolist():
+        notices.append(f"glitches in {file.name} without pictures: {some(without_picture)}")
+    return joined[list(COLUMNS)], notices
+
+
+def _read_metadata(file: Path) -> pd.DataFrame:
+    """Returns id, label (as `said`) and split, as Zenodo's table (1476551) has them."""
+    try:
+        read = pd.read_csv(file, dtype=str, keep_default_na=False, encoding_errors="replace")
+    except ValueError as error:
+        raise SourceError(f"{file}: is no CSV table ({error}); download it again") from None
+    needed = {"gravityspy_id", "label", "sample_type"}
+    if missing := sorted(needed - set(read.columns)):
+        raise SourceError(f"{file}: has no column {', '.join(missing)}; is it the right table?")
+    said = read.set_axis(read.index + 2).rename(columns={"gravityspy_id": "id"}).astype(object)
+    said["split"] = said["sample_type"].str.strip().str.lower()
+    for line, name in said["sample_type"][~said["split"].isin(SPLITS)].items():
+        raise SourceError(
+            f"{file}, line {line}: sample_type {name!r} is none of {', '.join(SPLITS)}"
+        )
+    said["said"] = [class_name(name) or name for name in said["label"]]
+    said = said[["id", "said", "split"]].drop_duplicates()
+    for line, id in said["id"][said["id"].duplicated()].items():
+        raise SourceError(
+            f"{file}, line {line}: glitch {id} has two labels or two splits; keep one row"
+        )
+    return said

@@ -1,0 +1,280 @@
+"""The verdict on a glitch, and how it is written: JSON objects, CSV rows, a table for people."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from flax_glitch.checkpoint import Calibration
+from flax_glitch.classes import NONE_OF_THE_ABOVE
+from flax_glitch.predict.calibration import conformal_set
+
+NO_CALIBRATION = (
+    "the model isn't calibrated, as sets of classes want: take one trained with validation glitches"
+)
+
+UNLIKE = "unlike anything in training"
+
+COLUMNS = (
+    "input",
+    "gravityspy_id",
+    "ifo",
+    "gps",
+    "q",
+    "view",
+    "views",
+    "class",
+    "confidence",
+    "view_class",
+    "view_confidence",
+    "ood_score",
+    "unlike_training",
+    "set",
+    "model",
+    "error",
+)
+"""Columns of the CSV before one probability a class: class and confidence are the glitch's, over
+all its views; the model is the hash of its arrays. Of strain there is a row a glitch, with GPS time
+and Q; of pictures a row each. A set has the classes that hold the truth with the coverage that is
+asked for.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The verdict on one glitch.
+
+    Attributes:
+        names: the classes of the model, in the order of probabilities.
+        inputs: names of its pictures; one name for all four that were made of strain.
+        gravityspy_id: its id, where the names tell.
+        ifo: its detector, where the names tell.
+        durations: the window of each picture in seconds, None where the name doesn't tell.
+        geometry: the known layout of each picture, "framed" if a figure's axes were found,
+            "unknown" if it was used whole, "strain" if it was made of strain.
+        per_view: class probabilities of each picture by itself.
+        probabilities: class probabilities of the glitch, calibrated if the model is.
+        gps: its time in GPS seconds, where strain was given.
+        q: the Q of its pictures, where strain was given.
+        raw: logits that these are the softmax of, at the calibration's temperature; the mean of
+            its pictures', or the network's own if it judges them together.
+        ood_score: how unlike the training pictures it is; see `unlike` and
+            `calibration.unlikeness`.
+        calibration: what validation says of glitches in so many pictures, if the model has any.
+    """
+
+    names: tuple[str, ...]
+    inputs: tuple[str, ...]
+    gravityspy_id: str | None
+    ifo: str | None
+    durations: tuple[float | None, ...]
+    geometry: tuple[str, ...]
+    per_view: np.ndarray
+    probabilities: np.ndarray
+    gps: float | None = None
+    q: float | None = None
+    raw: np.ndarray | None = None
+    ood_score: float | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.names[int(self.probabilities.argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """The probability of that class."""
+        return float(self.probabilities.max())
+
+    @property
+    def unlike(self) -> bool | None:
+        """Whether the class that is named may mean nothing; None if the model has no measure of it.
+
+        So it is with one in twenty glitches of validation. The verdict None_of_the_Above names no
+        class, and its own probability is what the score is made of: then only colours that no
+        spectrogram has, which alone make a score positive, are unlike anything in training.
+        """
+        if self.calibration is None or self.ood_score is None:
+            return None
+        return self.ood_score > (0 if self.label == NONE_OF_THE_ABOVE else self.calibration.unlike)
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """Returns the k most probable classes, best first, with their probabilities."""
+        return ranked(self.names, self.probabilities)[:k]
+
+    def classes(self, coverage: float) -> tuple[str, ...]:
+        """Returns the classes, best first, that hold the true one with this chance.
+
+        Args:
+            coverage: share of glitches, above 0 and below 1, whose class shall be among them; holds
+                for glitches like those of validation.
+
+        Raises:
+            ValueError: if the model isn't calibrated, or there is no such share.
+        """
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage {coverage}: give a share between 0 and 1, such as 0.9")
+        if self.calibration is None:
+            raise ValueError(NO_CALIBRATION)
+        kept = conformal_set(self.probabilities, self.calibration, coverage)
+        return tuple(self.names[number] for number in kept)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A picture or an event that can't be classified, and why, in one sentence."""
+
+    input: str
+    error: str
+
+
+def ranked(names: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, float]]:
+    """Returns the classes with their probabilities, most probable first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return [(names[number], float(probabilities[number])) for number in order]
+
+
+def window_name(duration: float | None) -> str:
+    """Returns a window as it is written: "0.5", or "unknown"."""
+    return "unknown" if duration is None else str(duration)
+
+
+def as_objects(
+    result: Prediction | Failure, model: Mapping[str, str], coverage: float | None = None
+) -> list[dict[str, Any]]:
+    """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
+
+    Where strain was given, there is one object a glitch, with its GPS time and Q.
+
+    Args:
+        result: the verdict on a glitch, or a failed picture.
+        model: name and sha256 of the model.
+        coverage: chance that the set shall have to hold the true class; None: no set.
+    """
+    if isinstance(result, Failure):
+        return [{"input": result.input, "error": result.error}]
+    windows = [window_name(duration) for duration in result.durations]
+    verdict = {
+        "gravityspy_id": result.gravityspy_id,
+        "ifo": result.ifo,
+        "views": windows,
+        "class": result.label,
+        "confidence": result.confidence,
+        "probabilities": _by_class(result, result.probabilities),
+        "per_view": {
+            window: dict(zip(("class", "confidence"), ranked(result.names, row)[0], strict=True))
+            for window, row in zip(windows, result.per_view, strict=True)
+        },
+        "ood_score": result.ood_score,
+        "unlike_training": result.unlike,
+        "logits": None if result.raw is None else _by_class(result, result.raw),
+        **({"set": result.classes(coverage)} if coverage else {}),
+        "model": dict(model),
+    }
+    if result.gps is not None:
+        return [{"input": result.inputs[0], "gps": result.gps, "q": result.q, **verdict}]
+    return [
+        {"input": name, "view": window, **verdict}
+        for name, window in zip(result.inputs, windows, strict=True)
+    ]
+
+
+def render(
+    results: Iterable[Prediction | Failure],
+    form: Literal["table", "csv", "json"],
+    model: Mapping[str, str],
+    classes: Sequence[str],
+    top_k: int = 5,
+    header: bool = True,
+    coverage: float | None = None,
+) -> Iterator[str]:
+    """Yields the text of results piece by piece: JSON and CSV as they come, a table at the end.
+
+    Args:
+        results: verdicts and failures.
+        form: json: one object a line, one a picture; csv: one row a picture; table: a row a glitch.
+            Of strain there is one object or row a glitch.
+        model: name and sha256 of the model.
+        classes: its classes.
+        top_k: classes shown in a row of the table.
+        header: begin a CSV with its header.
+        coverage: chance that a set of classes shall have to hold the true one; None: no sets.
+    """
+    if form == "table":
+        yield as_table(list(results), top_k, coverage)
+        return
+    columns = csv_columns(classes)
+    if form == "csv" and header:
+        yield csv_line(columns, dict(zip(columns, columns, strict=True)))
+    for result in results:
+        if form == "json":
+            yield "".join(json.dumps(item) + "\n" for item in as_objects(result, model, coverage))
+        else:
+            yield "".join(csv_line(columns, row) for row in _csv_rows(result, model, coverage))
+
+
+def as_table(
+    results: Sequence[Prediction | Failure], top_k: int = 5, coverage: float | None = None
+) -> str:
+    """Returns a text table with one row a glitch, failed pictures last."""
+    verdicts = [result for result in results if isinstance(result, Prediction)]
+    sets = [f"{100 * coverage:g}% set"] if coverage else []
+    rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", *sets, "next")]
+    rows += [_table_row(result, top_k, coverage) for result in verdicts]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
+    failures = [result for result in results if isinstance(result, Failure)]
+    lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
+    return "".join(line + "\n" for line in lines if verdicts or failures)
+
+
+def csv_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Returns all columns of the CSV."""
+    return (*COLUMNS, *(f"p({name})" for name in classes))
+
+
+def csv_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    """Returns a row of the CSV, with the end of its line."""
+    text = io.StringIO()
+    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerow(row)
+    return text.getvalue()
+
+
+def _by_class(result: Prediction, values: np.ndarray) -> dict[str, float]:
+    return dict(zip(result.names, map(float, values), strict=True))
+
+
+def _csv_rows(
+    result: Prediction | Failure, model: Mapping[str, str], coverage: float | None
+) -> list[dict[str, Any]]:
+    if isinstance(result, Failure):
+        return as_objects(result, model)
+    rows = []
+    for item, own in zip(as_objects(result, model, coverage), result.per_view, strict=False):
+        kept = {name: value for name, value in item.items() if name in COLUMNS}
+        kept |= {"views": " ".join(item["views"]), "model": model["sha256"]}
+        kept["set"] = " ".join(item.get("set", ()))
+        if "view" in item:
+            kept["view_class"], kept["view_confidence"] = ranked(result.names, own)[0]
+        rows.append(kept | {f"p({name})": p for name, p in item["probabilities"].items()})
+    return rows
+
+
+def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[str, ...]:
+    others = ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:])
+    name = result.inputs[0]
+    if result.gravityspy_id is not None and result.gps is None:
+        name = result.gravityspy_id
+    windows = " ".join(window_name(duration) for duration in result.durations)
+    label = result.label + " *" * bool(result.unlike)
+    sets = [" ".join(result.classes(coverage))] if coverage else []
+    return name, windows, label, f"{result.confidence:.3f}", *sets, others
