@@ -31,7 +31,7 @@ from flax_glitch.data.layouts import (
     source_files,
 )
 from flax_glitch.data.pictures import MIN_SIDE
-from flax_glitch.data.table import COLUMNS, glitch_numbers, in_places, open_source
+from flax_glitch.data.table import as_table, glitch_numbers, in_places, open_source
 from flax_glitch.files import locked
 from flax_glitch.simulate import catalogue
 
@@ -228,8 +228,7 @@ def _config_name(path: Path, shape: tuple[int, int], seed: int) -> str:
 def _read_index(folder: Path) -> Prepared:
     """Returns what was written in a folder."""
     content = json.loads((folder / INDEX).read_text())
-    table = pd.DataFrame(content["table"], columns=list(COLUMNS), dtype=object)
-    table = table.astype({"duration": float})
+    table = as_table(content["table"])
     return Prepared(
         directory=folder / VERSION,
         layout=content["layout"],

@@ -27,7 +27,7 @@ RESAMPLES = 1000
 """Bootstrap samples that an interval is made of."""
 
 
-def log_softmax(logits: Float[np.ndarray, "sample 22"]) -> Float[np.ndarray, "sample 22"]:
+def log_softmax(logits: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
     """Returns the log-probabilities that scores stand for, in double precision."""
     scores = logits.astype(np.float64)
     return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
@@ -143,7 +143,7 @@ def intervals(
 
 def _checked(
     probabilities: Probabilities, labels: Labels
-) -> tuple[Float[np.ndarray, "sample 22"], Int[np.ndarray, " sample"]]:
+) -> tuple[Float[np.ndarray, "sample class"], Int[np.ndarray, " sample"]]:
     if len(probabilities) == 0:
         raise ValueError("probabilities: there are no samples; metrics want at least one")
     broken = ~np.isfinite(probabilities).all(axis=1)
@@ -204,7 +204,7 @@ def _calibration(probabilities: np.ndarray, truth: np.ndarray) -> tuple[np.ndarr
 
 def _resampled(
     probabilities: np.ndarray, truth: np.ndarray, glitches: np.ndarray, resamples: int, seed: int
-) -> tuple[Num[np.ndarray, "draw 22 22"], Float[np.ndarray, "draw bin"]]:
+) -> tuple[Num[np.ndarray, "draw class class"], Float[np.ndarray, "draw bin"]]:
     """The confusion matrix of each draw, and its summed excess confidence in each bin."""
     rng = np.random.default_rng(seed)
     cells = truth * len(CLASSES) + probabilities.argmax(axis=1)
