@@ -240,17 +240,25 @@ def test_a_stopped_drawing_goes_on_and_draws_nothing_twice(place, cache, transfo
 
 
 def test_what_couldnt_be_drawn_is_listed_and_tried_again(place, cache, transform):
-    rows = [*ROWS, "1020,H1,new,Fast_Scattering", "1016,V1,far,Blip", "x,H1,,"]
+    rows = [*ROWS, "1020,H1,new,../up", "1016,V1,far,Blip", "x,H1,,"]
     write_table(place / "table.csv", rows)
     listed = place / "drawn" / "failures.csv"
     assert draw(place, cache) == f"error: 3 of 8 triggers failed; {listed} says why"
     reasons = {row["id"]: row["error"] for row in read_csv(listed)}
-    assert "'Fast_Scattering' is none of Gravity Spy's 22 classes" in reasons["new"]
+    assert "label '../up' can't be a folder's name" in reasons["new"]
     assert "no strain of V1" in reasons["far"] and "time 'x'" in reasons[""]
     assert len(transform.asked) == 5
     write_table(place / "table.csv", [*ROWS, "1020,H1,new,Whistle"])
     assert draw(place, cache) == 0
     assert len(transform.asked) == 6 and not listed.exists()
+
+
+def test_labels_of_any_name_are_drawn_and_unknown_ones_are_listed(place, cache, capsys):
+    write_table(place / "table.csv", ["1010,H1,a,Fast Scattering", "1012,H1,b,Koi_Fihs"])
+    assert draw(place, cache) == 0
+    assert {path.parent.name for path in place.rglob("*.png")} == {"Fast_Scattering", "Koi_Fihs"}
+    said = capsys.readouterr().err
+    assert "doesn't know, taken as they are called: Koi_Fihs (did you mean Koi_Fish?)" in said
 
 
 def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch):

@@ -181,7 +181,7 @@ def test_two_apps_that_start_on_a_cold_cache_draw_the_same_examples(tmp_path, mo
         return toy_simulation(label, rng)
 
     def start(number):
-        return examples.pictures(tmp_path / f"spare{number}", tmp_path / "cache")
+        return examples.pictures(CLASSES, tmp_path / f"spare{number}", tmp_path / "cache")
 
     monkeypatch.setattr(catalogue, "simulate", simulate)
     with ThreadPoolExecutor(2) as pool:

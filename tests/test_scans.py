@@ -82,8 +82,15 @@ def test_names_are_gravity_spys_and_folders_the_classes(tmp_path):
     assert {path.parent.name for path in labelled_paths(trigger, tmp_path)} == {"Repeating_Blips"}
     unlabelled = Trigger("L1", 1e9, "abc")
     assert labelled_paths(unlabelled, tmp_path) == picture_paths(unlabelled, tmp_path)
-    with pytest.raises(TriggerError, match="'Fast_Scattering' is none of Gravity Spy's 22 classes"):
-        labelled_paths(Trigger("L1", 1e9, "abc", "Fast_Scattering"), tmp_path)
+    for label, name in (("Fast scattering", "Fast_Scattering"), ("Koi Fihs 2", "Koi Fihs 2")):
+        paths = labelled_paths(Trigger("L1", 1e9, "abc", label), tmp_path)
+        assert {path.parent for path in paths} == {tmp_path / name}
+
+
+@pytest.mark.parametrize("label", ["../up", ".hidden", "a/b", "x" * 100, "a\nb"])
+def test_a_label_that_can_be_no_folders_name_is_refused(tmp_path, label):
+    with pytest.raises(TriggerError, match=r"label '.*' can't be a folder's name; use 1 to 99"):
+        labelled_paths(Trigger("L1", 1e9, "abc", label), tmp_path)
 
 
 def test_a_host_out_of_reach_is_given_up_and_a_short_outage_is_not(monkeypatch):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flax_glitch.cli.events import CURES, find_events, progress
 from flax_glitch.config import CACHE, keep_compiled
+from flax_glitch.data.layouts import unknown_classes
 from flax_glitch.events.find import GRAVITYSPY, Found, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger, TriggerError
@@ -42,6 +43,8 @@ def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) ->
     """
     keep_compiled(cache)
     found = find_events(Question(triggers=triggers, strain=strain, cache=cache))
+    for notice in unknown_classes(one.label for one in found.triggers if one.label):
+        sys.stderr.write(f"note: {notice}\n")
     out.mkdir(parents=True, exist_ok=True)
     if triggers == GRAVITYSPY and found.table:
         shutil.copy(found.table, out)  # it says which split each glitch is in

@@ -6,6 +6,7 @@ Each hands on a bounded number, so that memory is bounded too.
 
 import os
 import queue
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from flax_glitch.classes import CLASSES, DURATIONS, class_name
+from flax_glitch.classes import DURATIONS, class_name
 from flax_glitch.events.find import ReadStrain
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.files import write_whole
@@ -43,6 +44,8 @@ PATIENCE = 5
 
 GRACE = 0.25
 """Seconds that threads get to leave libraries which don't like it when Python ends under them."""
+
+_LABEL = re.compile(r"\w[\w +-]{0,98}")
 
 _drawing = threading.Lock()  # Matplotlib, which draws the axes, isn't made for threads
 
@@ -109,15 +112,15 @@ def labelled_paths(trigger: Trigger, folder: Path) -> list[Path]:
     """Returns the files of a trigger's four pictures, in the folder of its class if it has one.
 
     Raises:
-        TriggerError: if its label is no class.
+        TriggerError: if its label can't be the name of a folder.
     """
     if trigger.label is None:
         return picture_paths(trigger, folder)
-    label = class_name(trigger.label)
-    if label is None:
+    label = class_name(trigger.label) or trigger.label
+    if not _LABEL.fullmatch(label):
         raise TriggerError(
-            f"label {trigger.label!r} is none of Gravity Spy's {len(CLASSES)} classes; "
-            "correct it or leave it empty"
+            f"label {trigger.label!r} can't be a folder's name; use 1 to 99 letters, digits, "
+            "spaces, - or _, or leave it empty"
         )
     return picture_paths(trigger, folder / label)
 
