@@ -15,8 +15,7 @@ from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
 from flax_glitch.predict.calibration import PLAIN
 from flax_glitch.predict.verdicts import Failure, Prediction
-from flax_glitch.strain.picture import Scan
-from flax_glitch.strain.viridis import colour_distance
+from flax_glitch.strain.picture import Scan, colour_distance
 
 CLOSE = 1e-4
 """As near as float32 sums in another order come."""
