@@ -202,9 +202,8 @@ def test_an_evaluation_is_of_calibrated_probabilities_and_tells_what_bare_softma
 
 def test_without_a_class_for_none_of_the_others_what_is_left_over_is_the_score():
     logits = np.array([[9.0, 0.0, 0.0], [1.0, 1.0, 1.0], [800.0, 0.0, 0.0]])
-    sure, unsure, certain = unlikeness(
-        logits[:, None], np.zeros((3, 1)), ("Blip", "Chirp", "Helix")
-    )
+    classes = ("Blip", "Chirp", "Helix")
+    sure, unsure, certain = unlikeness(logits[:, None], np.zeros((3, 1)), classes)
     assert unsure == pytest.approx(np.log(2 / 3))
     assert certain < sure < unsure < 0
     assert np.isfinite(certain)

@@ -105,9 +105,7 @@ def test_every_missing_extra_and_misshapen_array_is_named_in_one_error():
 
 
 def test_a_foreign_checkpoint_is_refused(folder):
-    with pytest.raises(
-        CheckpointError, match=r"missing: other; extra: layer.mean; misshapen: layer.kernel is"
-    ):
+    with pytest.raises(CheckpointError, match=r"missing: other; extra: layer\.mean; misshapen"):
         load(folder, {"layer.kernel": np.zeros((4, 3)), "other": np.zeros(1)})
 
 
