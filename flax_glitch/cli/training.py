@@ -12,7 +12,7 @@ from tqdm import tqdm
 from flax_glitch.checkpoint import release
 from flax_glitch.classes import CLASSES
 from flax_glitch.cli.terminal import open_predictor
-from flax_glitch.config import CACHE, keep_compiled
+from flax_glitch.config import CACHE, check_seed, keep_compiled
 from flax_glitch.data.layouts import SPLITS
 from flax_glitch.data.prepared import Split
 from flax_glitch.data.tfds_builder import SIMULATED, Prepared, prepare
@@ -48,6 +48,8 @@ def evaluate_checkpoint(
         seed: Seed of the split by glitch; that of the model's training if not given.
         cache: Folder for prepared data.
     """
+    if seed is not None:
+        check_seed(seed)
     predictor = open_predictor(checkpoint, cache)
     folder = out or predictor.folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,7 @@ def prepare_source(
         seed: Seed of the split by glitch.
         cache: Folder to write below.
     """
+    check_seed(seed)
     prepared = prepare(source, size, width, seed=seed, cache=cache)
     _tell(prepared)
     counts = ", ".join(f"{len(prepared.split(name))} {name}" for name in SPLITS)
