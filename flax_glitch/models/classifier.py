@@ -179,9 +179,11 @@ def _channels(preprocessing: Preprocessing) -> int:
     return 1 if preprocessing.colour == "grayscale" else 3
 
 
-def parameters(model: ModelConfig, preprocessing: Preprocessing = DEFAULT) -> int:
+def parameters(
+    model: ModelConfig, preprocessing: Preprocessing = DEFAULT, classes: int = 22
+) -> int:
     """Returns how many numbers a network holds, batch statistics included, as Keras counts."""
-    shapes = nnx.eval_shape(lambda: build(model, preprocessing, rngs=nnx.Rngs(0)))
+    shapes = nnx.eval_shape(lambda: build(model, preprocessing, classes, rngs=nnx.Rngs(0)))
     state = nnx.state(shapes, nnx.Any(nnx.Param, nnx.BatchStat))
     return sum(leaf.size for leaf in jax.tree.leaves(state))
 
