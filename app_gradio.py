@@ -8,14 +8,12 @@ Prints the address, http://127.0.0.1:7860/ unless that port is taken. Ctrl-C end
 """
 
 import signal
-import sys
 from pathlib import Path
 
 import tyro
 
 from flax_glitch.app import protect
-from flax_glitch.cli import later, one_line_usage
-from flax_glitch.config import UsageError
+from flax_glitch.cli.terminal import later, one_line_errors, one_line_usage
 
 
 def main(
@@ -25,7 +23,7 @@ def main(
     share: bool = False,
     auth_file: Path | None = None,
     no_browser: bool = False,
-) -> int:
+) -> None:
     """Opens the classifier of LIGO glitches in your browser.
 
     Args:
@@ -39,7 +37,7 @@ def main(
     # SIGINT too: a shell that starts us in the background has it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    try:
+    with one_line_errors():
         protect.check_address(host, port)
         accounts = protect.read_accounts(auth_file) if auth_file else []
         with protect.own_folder(host):
@@ -47,15 +45,9 @@ def main(
             from flax_glitch.app.main import run
 
             run(checkpoint, host, port, accounts, share, not no_browser)
-    except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
 
 
 if __name__ == "__main__":
     with one_line_usage():
         start = tyro.cli(later(main), config=(tyro.conf.FlagCreatePairsOff,))
-    sys.exit(start())
+    start()

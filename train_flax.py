@@ -22,8 +22,9 @@ import tyro
 
 from flax_glitch.checkpoint import RUNS
 from flax_glitch.cli import one_line_errors, one_line_usage
-from flax_glitch.config import CACHE, SYSTEMS, Config, UsageError, keep_compiled, settings
+from flax_glitch.config import CACHE, Config, OptimiserConfig, UsageError, keep_compiled
 from flax_glitch.data.tfds_builder import SIMULATED
+from flax_glitch.models.systems import MODELS, settings
 from flax_glitch.training.run import Interrupted
 from flax_glitch.training.start import read_settings, train
 
@@ -33,6 +34,8 @@ class Arguments:
     """Settings of the run and where it goes."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
+    model: Literal[*MODELS] = "resnet50"
+    """The architecture."""
     run: str = ""
     """Name of the run; source and time if not given."""
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -60,20 +63,30 @@ def parse() -> Arguments:
     else:
         auto = "quick" if known.source == SIMULATED else "paper"
         preset = auto if known.preset == "auto" else known.preset
-        model = known.model if known.model in SYSTEMS else "resnet50"
+        model = known.model if known.model in MODELS else "resnet50"
         defaults = settings(preset, model)
         source = Path(known.source or "").resolve().stem
         run = f"{source}-{model}-{datetime.now():%Y%m%d-%H%M%S}"
     with one_line_usage():
         arguments = tyro.cli(
             Arguments,
-            default=Arguments(defaults, run=run),
+            default=Arguments(defaults, defaults.model.name, run),
             description=__doc__,
             config=(tyro.conf.OmitArgPrefixes,),
         )
     if Path(arguments.run).name != arguments.run or arguments.run in ("", ".."):
         raise UsageError(f"--run {arguments.run!r}: give a plain name, and its folder with --out")
-    return arguments
+    return dataclasses.replace(arguments, config=_settled(arguments, defaults.optimiser))
+
+
+def _settled(arguments: Arguments, defaults: OptimiserConfig) -> Config:
+    """Returns the settings with the model, and a least learning rate that isn't above the first."""
+    model = dataclasses.replace(arguments.config.model, name=arguments.model)
+    optimiser = arguments.config.optimiser
+    rate, least = optimiser.learning_rate, optimiser.min_learning_rate
+    if least > rate and least == defaults.min_learning_rate:  # nobody asked for it
+        optimiser = dataclasses.replace(optimiser, min_learning_rate=rate / 10)
+    return dataclasses.replace(arguments.config, model=model, optimiser=optimiser)
 
 
 def newest_run(runs: Path) -> str:

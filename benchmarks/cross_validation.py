@@ -39,12 +39,13 @@ from flax_glitch.checkpoint import (
     save_model,
 )
 from flax_glitch.classes import CLASSES, INDEX
-from flax_glitch.config import CACHE, Config, OptimiserConfig, keep_compiled, settings
+from flax_glitch.config import CACHE, Config, OptimiserConfig, keep_compiled
 from flax_glitch.data.sources import Glitch, open_source
 from flax_glitch.data.tfds_builder import prepare
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
 from flax_glitch.evaluation.plots import reliability_diagram
 from flax_glitch.evaluation.report import as_text, card_figures, save_figure, write_report
+from flax_glitch.models.systems import settings
 from flax_glitch.predict.calibration import fit
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.viridis import colour_distance

@@ -3,7 +3,7 @@
     make reproduce SOURCE=/path/to/kaggle     takes long without a GPU; type it again to go on
     make reproduce SMOKE=1                    every step on a few simulated glitches, 3 minutes
 
-Trains each system at its settings in the report (`flax_glitch.config.SYSTEMS`), measures it on the
+Trains each system at its settings in the report (`flax_glitch.models.systems`), measures it on the
 test split, each picture by itself and the windows of a glitch fused, compares all, and writes
 docs/reproduction.md and .png. Whatever is finished is skipped, whatever was stopped goes on.
 """
@@ -30,18 +30,14 @@ from flax_glitch.cli import one_line_errors
 from flax_glitch.cli.training import evaluate_checkpoint
 from flax_glitch.config import (
     CACHE,
-    PRESETS,
-    PRETRAINED,
-    SYSTEMS,
     Config,
     Preprocessing,
     UsageError,
     keep_compiled,
-    settings,
 )
 from flax_glitch.evaluation.compare import check_comparable, read_system
 from flax_glitch.evaluation.compare_report import as_markdown, as_text, write_comparison
-from flax_glitch.models.pretrained import OFFICIAL
+from flax_glitch.models.systems import MODELS, PRESETS, settings
 from flax_glitch.simulate.catalogue import draw_glitches
 from flax_glitch.training.run import Interrupted
 from flax_glitch.training.start import train
@@ -51,8 +47,6 @@ TEMPLATE = Path(__file__).with_name("reproduction.md.in")
 OUT = Path("checkpoints") / "reproduction"
 
 SMOKE_SIZE = 32
-SMALLEST = {"xception": 71}
-"""Pixels that a system needs at least, where that is more than the smoke size."""
 SMOKE_CLASSES, SMOKE_GLITCHES = CLASSES[::3], 3
 """Simulated glitches of each of some classes: one each for training, validation and test."""
 
@@ -80,7 +74,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--source", help="the Kaggle edition's folder, or another source")
     parser.add_argument("--smoke", action="store_true", help="a few small simulated glitches")
     parser.add_argument("--out", type=Path, help=f"folder of the runs ({OUT}; smoke: none is kept)")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--systems", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--preset", choices=PRESETS, default="paper", help="settings of training")
     parser.add_argument("--epochs", type=int, help="at most so many instead of the settings'")
     parser.add_argument("--size", type=int, help="height and width for all systems, pixels")
@@ -119,12 +113,12 @@ def config_of(given: argparse.Namespace, name: str, source: Path) -> Config:
     model, preprocessing, epochs = config.model, config.preprocessing, given.epochs
     if given.smoke:
         model, epochs = dataclasses.replace(model, weights="none"), epochs or 1
-    elif given.weights_dir and name in PRETRAINED:
-        file = given.weights_dir / Path(OFFICIAL[name][0]).name
+    elif given.weights_dir and (official := MODELS[name].keras_file):
+        file = given.weights_dir / Path(official.path).name
         model = dataclasses.replace(model, weights=str(file) if file.is_file() else "none")
     optimiser = settings("paper" if model.weights != "none" else given.preset, name).optimiser
     if size := given.size or SMOKE_SIZE * given.smoke:
-        shape = {"size": max(size, SMALLEST.get(name, 0)), "width": 0}
+        shape = {"size": max(size, MODELS[name].least_size), "width": 0}
         preprocessing = dataclasses.replace(preprocessing, **shape)
     return dataclasses.replace(
         config,
@@ -173,7 +167,7 @@ def options(given: argparse.Namespace) -> list[str]:
     said = ["--smoke"] if given.smoke else ["--source", Path(given.source).name]
     for name in ("preset", "epochs", "size"):
         said += [f"--{name}", str(value)] if (value := getattr(given, name)) else []
-    return said + (["--systems", *given.systems] if given.systems != list(SYSTEMS) else [])
+    return said + (["--systems", *given.systems] if given.systems != list(MODELS) else [])
 
 
 def row(folder: Path) -> str:

@@ -29,6 +29,7 @@ from flax_glitch.data.prepared import Entry
 from flax_glitch.data.sources import Glitch, read_picture
 from flax_glitch.evaluation.evaluate import Outputs, summary
 from flax_glitch.evaluation.report import as_text, write_report
+from flax_glitch.models.layers import Maker
 from flax_glitch.models.preprocess import standardise
 from flax_glitch.models.pretrained import load_keras_weights
 from flax_glitch.models.vgg import BLOCKS, VGG16
@@ -102,7 +103,7 @@ def kept_features(path: Path, glitches: list[Glitch], weights: Path) -> np.ndarr
 
 def network(weights: Path):  # noqa: ANN201
     """Returns the jitted function from pictures to the mean features of blocks 4 and 5."""
-    backbone = nnx.eval_shape(lambda: VGG16(rngs=nnx.Rngs(0)))
+    backbone = nnx.eval_shape(lambda: VGG16(Maker(nnx.Rngs(0))))
     load_keras_weights(backbone, weights)
     graph, state = nnx.split(backbone)
 

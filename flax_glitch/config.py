@@ -1,13 +1,12 @@
-"""Settings of a training run as frozen dataclasses, with presets and JSON both ways."""
+"""Settings of a training run as frozen dataclasses, checked, and as JSON both ways."""
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-import jax
 import tyro
 
 CACHE = Path.home() / ".cache" / "flax_glitch"
@@ -20,6 +19,8 @@ class UsageError(ValueError):
 
 def keep_compiled(cache: Path = CACHE) -> None:
     """Makes JAX keep compiled functions on disk, so that the next start is quick."""
+    import jax  # here, because it takes longer to import than settings take to be read
+
     jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
@@ -50,10 +51,10 @@ class DataConfig:
 
     source: str = "simulated"
     """Folder or HDF5 file of Gravity Spy pictures, or "simulated": glitches made by the project."""
-    split_seed: int = 0
-    """Seed of the split by glitch, where the source has no split of its own."""
     classes: tuple[str, ...] = ()
     """Names of the classes to train on; all that the source has if none are given."""
+    split_seed: int = 0
+    """Seed of the split by glitch, where the source has no split of its own."""
     batch_size: int = 32
     """Pictures a training step; glitches, where all windows of one are judged together."""
     variation: Literal["none", "report", "drift"] = "none"
@@ -63,20 +64,12 @@ class DataConfig:
     """dcgan: a DCGAN is trained on the training pictures first, and fills up the rare classes."""
 
 
-ModelName = Literal[
-    "resnet50", "vgg16", "xception", "cnn-a", "cnn-b", "cnn-c", "gravityspy-cnn", "ann", "compact"
-]
-
-PRETRAINED = ("resnet50", "vgg16", "xception")
-"""The models that ImageNet weights exist for."""
-
-
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Which network, from which weights."""
 
-    name: Annotated[ModelName, tyro.conf.arg(name="model")] = "resnet50"
-    """The architecture."""
+    name: Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress] = "resnet50"
+    """The architecture, one of `models.systems.MODELS`; --model of the command line."""
     weights: str = "imagenet"
     """imagenet: Keras' official file (resnet50, vgg16, xception); none: from scratch, nothing
     frozen; or a local .h5 file, or the folder of a checkpoint to go on from."""
@@ -102,7 +95,7 @@ class OptimiserConfig:
     plateau_patience: int = 3
     """Epochs without a lower validation loss before that."""
     min_learning_rate: float = 1e-5
-    """The learning rate never goes below this (the report's ended at 1e-5)."""
+    """The learning rate never goes below this (the report's ended at 1e-5); not above it."""
 
 
 Imbalance = Literal["class-weights", "over-sampling", "randomised", "none"]
@@ -146,70 +139,37 @@ class Config:
         Raises:
             ValueError: if a section or setting is missing or unknown.
         """
-        return from_dict(cls, json.loads(text))
+        values = json.loads(text)
+        values["data"].setdefault("classes", ())  # runs that began when all had the same have none
+        return from_dict(cls, values)
 
 
-_SCRATCH = ModelConfig(weights="none")
+SEEDS = 2**32
+"""There are so many seeds, from 0."""
 
-SYSTEMS: Mapping[ModelName, Config] = MappingProxyType(
-    {
-        "resnet50": Config(),
-        "vgg16": Config(model=ModelConfig("vgg16")),
-        "xception": Config(Preprocessing(299), model=ModelConfig("xception")),
-        "cnn-a": Config(
-            model=dataclasses.replace(_SCRATCH, name="cnn-a", dropout=0.25),
-            optimiser=OptimiserConfig(learning_rate=1e-3),
-        ),
-        "cnn-b": Config(
-            Preprocessing(300, normalise="unit"),
-            model=dataclasses.replace(_SCRATCH, name="cnn-b", dropout=0.2),
-            optimiser=OptimiserConfig(5e-4, plateau_factor=0.5, plateau_patience=2),
-        ),
-        "cnn-c": Config(
-            Preprocessing(colour="grayscale"),
-            model=dataclasses.replace(_SCRATCH, name="cnn-c", dropout=0.3),
-            optimiser=OptimiserConfig(learning_rate=1e-3, plateau_factor=0.3),
-        ),
-        "gravityspy-cnn": Config(
-            Preprocessing(140, 170, "grayscale", "unit"),
-            model=dataclasses.replace(_SCRATCH, name="gravityspy-cnn"),
-            optimiser=OptimiserConfig(learning_rate=5e-4),
-        ),
-        "ann": Config(
-            Preprocessing(64, colour="grayscale"),
-            model=dataclasses.replace(_SCRATCH, name="ann"),
-            optimiser=OptimiserConfig(learning_rate=3e-4),
-        ),
-        "compact": Config(
-            Preprocessing(112, colour="grayscale", normalise="unit"),
-            DataConfig(batch_size=16, variation="drift"),
-            ModelConfig("compact", "none", dropout=0.3, batch_norm_momentum=0.95),
-            OptimiserConfig(2e-3, "cosine"),
-            TrainingConfig(epochs=20),
-        ),
-    }
-)
-"""The systems that the report compares, Gravity Spy's own, and ours. The report tells ResNet50
-exactly; of the others it tells kinds of layers, sizes and treatment, so some numbers are ours."""
-
-PRESETS = ("paper", "quick")
-"""paper: a system as in the report; quick: small pictures from scratch, minutes on a laptop."""
-
-
-def settings(preset: str, name: ModelName = "resnet50") -> Config:
-    """Returns the settings of a preset for a model."""
-    paper = SYSTEMS[name]
-    if preset == "paper":
-        return paper
-    size = 80 if name == "xception" else 64  # Xception wants 71 at least
-    small = dataclasses.replace(paper.preprocessing, size=size, width=0)
-    return Config(
-        preprocessing=small if name != "gravityspy-cnn" else paper.preprocessing,
-        model=ModelConfig(name, weights="none", dropout=0.2, batch_norm_momentum=0.9),
-        optimiser=OptimiserConfig(learning_rate=1e-3, plateau_patience=2, min_learning_rate=1e-4),
-        training=TrainingConfig(epochs=10),
-    )
-
+RANGES: Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
+    "preprocessing": {
+        "size": ("16 to 1024", lambda size: 16 <= size <= 1024),
+        "width": ("0, or 16 to 1024", lambda width: width == 0 or 16 <= width <= 1024),
+    },
+    "data": {"batch_size": ("at least 1", lambda size: size >= 1)},
+    "model": {
+        "dropout": ("0 to below 1", lambda share: 0 <= share < 1),
+        "batch_norm_momentum": ("0 to below 1", lambda share: 0 <= share < 1),
+    },
+    "optimiser": {
+        "learning_rate": ("above 0", lambda rate: 0 < rate < math.inf),
+        "plateau_factor": ("above 0 to 1", lambda factor: 0 < factor <= 1),
+        "plateau_patience": ("at least 1", lambda epochs: epochs >= 1),
+        "min_learning_rate": ("at least 0", lambda rate: rate >= 0),
+    },
+    "training": {
+        "epochs": ("at least 1", lambda epochs: epochs >= 1),
+        "early_stopping_patience": ("at least 1", lambda epochs: epochs >= 1),
+        "save_every": ("at least 0", lambda seconds: seconds >= 0),
+    },
+}
+"""The range of each setting that has one, in words and as a test."""
 
 Section = TypeVar("Section")
 
@@ -226,46 +186,36 @@ def from_dict(kind: type[Section], values: Mapping[str, Any]) -> Section:
     return kind(**{name: _value(name, kinds[name], value) for name, value in values.items()})
 
 
-def check(config: Config) -> None:
-    """Checks that every setting is in its range.
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Checks that a seed is one that all generators of random numbers take.
 
     Raises:
-        UsageError: naming every setting that is not, and its range.
+        UsageError: if it isn't.
     """
-    size, width = config.preprocessing.size, config.preprocessing.width
-    data, model = config.data, config.model
-    optimiser, training = config.optimiser, config.training
-    ranges = {
-        f"size {size} (16 to 1024)": 16 <= size <= 1024,
-        f"width {width} (0, or 16 to 1024)": width == 0 or 16 <= width <= 1024,
-        f"batch-size {data.batch_size} (at least 1)": data.batch_size >= 1,
-        f"dropout {model.dropout} (0 to below 1)": 0 <= model.dropout < 1,
-        f"batch-norm-momentum {model.batch_norm_momentum} (0 to below 1)": (
-            0 <= model.batch_norm_momentum < 1
-        ),
-        f"learning-rate {optimiser.learning_rate} (above 0)": optimiser.learning_rate > 0,
-        f"min-learning-rate {optimiser.min_learning_rate} (at least 0)": (
-            optimiser.min_learning_rate >= 0
-        ),
-        f"plateau-factor {optimiser.plateau_factor} (above 0 to 1)": (
-            0 < optimiser.plateau_factor <= 1
-        ),
-        f"plateau-patience {optimiser.plateau_patience} (at least 1)": (
-            optimiser.plateau_patience >= 1
-        ),
-        f"epochs {training.epochs} (at least 1)": training.epochs >= 1,
-        f"early-stopping-patience {training.early_stopping_patience} (at least 1)": (
-            training.early_stopping_patience >= 1
-        ),
-        f"save-every {training.save_every} (at least 0)": training.save_every >= 0,
-    }
-    if wrong := [setting for setting, right in ranges.items() if not right]:
-        raise UsageError(f"out of range: {', '.join(wrong)}")
-    official = model.weights == "imagenet" or Path(model.weights).suffix == ".h5"
-    if official and model.name not in PRETRAINED:
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"--{name} {seed}: give 0 to {SEEDS - 1}")
+
+
+def check_ranges(config: Config) -> None:
+    """Checks that every setting is in its range, and fits the others.
+
+    Raises:
+        UsageError: naming every setting that is not and its range, or those that don't fit.
+    """
+    out_of_range = [
+        f"{name.replace('_', '-')} {value} ({words})"
+        for section, ranges in RANGES.items()
+        for name, (words, is_right) in ranges.items()
+        if not is_right(value := getattr(getattr(config, section), name))
+    ]
+    if out_of_range:
+        raise UsageError(f"out of range: {', '.join(out_of_range)}")
+    check_seed(config.data.split_seed, "split-seed")
+    check_seed(config.training.seed)
+    rate, least = config.optimiser.learning_rate, config.optimiser.min_learning_rate
+    if least > rate:
         raise UsageError(
-            f"--weights {model.weights}: there are none of ImageNet for {model.name}; "
-            "give none, or the folder of a checkpoint"
+            f"--min-learning-rate {least:g} is above --learning-rate {rate:g}: give a lower one"
         )
 
 
@@ -274,6 +224,8 @@ def _value(name: str, kind: Any, value: Any) -> Any:
         return from_dict(kind, value)
     if get_origin(kind) is tuple and isinstance(value, list):
         value = tuple(value)
+    if kind == tuple[str, ...] and not all(isinstance(item, str) for item in value):
+        raise ValueError(f"setting {name} can't be {value!r}")
     allowed = get_args(kind) if get_origin(kind) is Literal else None
     expected = get_origin(kind) or kind
     fits = value in allowed if allowed else isinstance(value, expected)

@@ -29,8 +29,8 @@ TOYS = {name: toy_picture(name) for name in CLASSES}
 class NearestPicture(Predictor):
     """Loads, names and groups pictures as the real one does; only the network is replaced."""
 
-    def __init__(self, folder=Path("no checkpoint")):
-        self.folder = folder
+    def __init__(self, folder=Path("no checkpoint"), classes=CLASSES):
+        self.folder, self.classes = folder, classes
         self.name, self.sha256, self.card = (
             "nearest-picture",
             "0123456789abcdef" * 4,
@@ -40,7 +40,7 @@ class NearestPicture(Predictor):
         self.preprocessing = Preprocessing(size=32)
         self.merged = False
         self.calibration = (CALIBRATION,) * 4
-        self.templates = np.stack([self._draw(name) for name in CLASSES])
+        self.templates = np.stack([self._draw(name) for name in classes])
 
     def forward(self, views, mask) -> jax.Array:
         differences = views[:, :, None, None].astype(np.float32) - self.templates
@@ -60,5 +60,5 @@ if __name__ == "__main__":
     from flax_glitch.app import examples
 
     Predictor.from_checkpoint = classmethod(lambda cls, folder: NearestPicture())
-    examples.pictures = lambda spare: TOYS
-    sys.exit(tyro.cli(app_gradio.main, config=(tyro.conf.FlagCreatePairsOff,)))
+    examples.pictures = lambda classes, spare: TOYS
+    tyro.cli(app_gradio.main, config=(tyro.conf.FlagCreatePairsOff,))

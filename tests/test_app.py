@@ -62,7 +62,8 @@ def whistle(tmp_path_factory):
 
 def prediction(probabilities, geometry=("kaggle",)):
     probabilities = np.asarray(probabilities, float)
-    return Prediction(("a.png",), None, None, (None,), geometry, probabilities[None], probabilities)
+    unknown = (("a.png",), None, None, (None,), geometry)
+    return Prediction(CLASSES, *unknown, probabilities[None], probabilities)
 
 
 def confident(share, name="Koi_Fish"):
@@ -212,9 +213,9 @@ def test_a_batch_has_from_1_to_200_pictures(count, sentence):
 
 
 def test_the_guide_shows_every_class_and_describes_its_pictures():
-    text = guide.classes_of({"Blip": toy_picture("Blip", 1.0)})
-    for line in MORPHOLOGY.values():
-        assert line in text
+    text = guide.classes_of(CLASSES, {"Blip": toy_picture("Blip", 1.0)})
+    for name in CLASSES:
+        assert MORPHOLOGY[name] in text
     assert text.count("<img") == 1
     assert 'alt="Simulated example of Blip"' in text
 
@@ -453,6 +454,15 @@ def test_of_a_checkpoint_that_isnt_there_one_line_tells(tmp_path):
     assert process.returncode == 1
     assert process.stderr.count("\n") == 1
     assert process.stderr.startswith("error: nowhere: no checkpoint")
+
+
+def test_a_disk_that_fails_as_the_app_starts_is_told_in_one_line():
+    code = "import tempfile, app_gradio; tempfile.tempdir = '/nowhere'; app_gradio.main()"
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert process.stderr.startswith("error: /nowhere/flax_glitch-")
+    assert process.stderr.endswith(": No such file or directory\n")
+    assert process.stderr.count("\n") == 1
 
 
 def resident_bytes(process):

@@ -42,9 +42,8 @@ def verdict_on(windows):
     for row, (name, share) in zip(per_view, windows, strict=True):
         row[CLASSES.index(name)] = share
     names = tuple(f"{number}.png" for number in range(len(windows)))
-    return Prediction(
-        names, "x", "H1", DURATIONS[: len(windows)], names, per_view, per_view.mean(0)
-    )
+    places = (names, "x", "H1", DURATIONS[: len(windows)], names)
+    return Prediction(CLASSES, *places, per_view, per_view.mean(0))
 
 
 def test_each_window_has_a_row_with_its_length_class_and_confidence():

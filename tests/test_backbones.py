@@ -10,7 +10,8 @@ from flax import nnx
 from keras_oracle import block_outputs, carry, flax_place, keras_backbone, relative_error
 
 from flax_glitch.models import resnet, vgg, xception
-from flax_glitch.models.classifier import PRETRAINED
+from flax_glitch.models.layers import Maker
+from flax_glitch.models.systems import MODELS
 
 BLOCKS = {
     "resnet50": ("stem", *resnet.BLOCKS),
@@ -39,14 +40,14 @@ def ours(theirs):
 
 
 @pytest.fixture(scope="module")
-def our_maps(ours):
+def our_maps(ours, theirs):
     """Our maps by size of the pictures, computed once."""
-    return functools.cache(lambda size: outputs(ours, made_pictures(size)))
+    return functools.cache(lambda size: outputs(ours, theirs.name, made_pictures(size)))
 
 
 def carried(theirs, dtype=jnp.float32):
-    backbone = PRETRAINED[theirs.name]
-    module = nnx.eval_shape(lambda: backbone(dtype=dtype, rngs=nnx.Rngs(0)))
+    backbone = MODELS[theirs.name].backbone
+    module = nnx.eval_shape(lambda: backbone(Maker(nnx.Rngs(0), dtype=dtype)))
     carry(theirs, module)
     return module
 
@@ -61,15 +62,15 @@ def made_pictures(size):
     return np.random.default_rng(1).normal(size=(2, size, size, 3)).astype(np.float32)
 
 
-def outputs(backbone, pictures):
+def outputs(backbone, name, pictures):
     """Returns the maps that come out of each block, and those of the whole."""
     graph, *state = split(backbone)
 
     @jax.jit
     def run(state, x):
         model, found = nnx.merge(graph, *state), [x]
-        for name in BLOCKS[backbone.name]:
-            found.append(getattr(model, name)(found[-1]))
+        for block in BLOCKS[name]:
+            found.append(getattr(model, block)(found[-1]))
         return found[1:], model(x)
 
     return run(state, jnp.asarray(pictures))
@@ -77,10 +78,10 @@ def outputs(backbone, pictures):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_each_block_and_the_whole_equal_those_of_keras(ours, our_maps, theirs, which):
-    size = SIZES[ours.name][which]
+    size = SIZES[theirs.name][which]
     found, whole = our_maps(size)
     expected = block_outputs(theirs)(made_pictures(size))
-    for name, maps, truth in zip(BLOCKS[ours.name], found, expected, strict=True):
+    for name, maps, truth in zip(BLOCKS[theirs.name], found, expected, strict=True):
         assert relative_error(maps, truth) < 1e-4, name
     assert relative_error(whole, expected[-1]) < 1e-4
     assert whole.shape[-1] == ours.features
@@ -88,7 +89,7 @@ def test_each_block_and_the_whole_equal_those_of_keras(ours, our_maps, theirs, w
 
 def test_the_numbers_of_parameters_are_those_of_keras(ours, theirs):
     sizes = [array.size for array in jax.tree.leaves(nnx.state(ours))]
-    assert sum(sizes) == theirs.count_params() == PARAMETERS[ours.name]
+    assert sum(sizes) == theirs.count_params() == PARAMETERS[theirs.name]
 
 
 def test_layer_names_are_those_of_keras(ours, theirs):
@@ -108,8 +109,8 @@ def test_feature_maps_have_the_size_of_those_of_keras(ours, theirs, shape):
 
 def test_in_bfloat16_the_maps_are_near_those_in_float32(our_maps, theirs):
     half = carried(theirs, jnp.bfloat16)
-    size = SIZES[half.name][0]
-    blocks, found = outputs(half, made_pictures(size))
+    size = SIZES[theirs.name][0]
+    blocks, found = outputs(half, theirs.name, made_pictures(size))
     assert {maps.dtype for maps in (*blocks, found)} == {jnp.dtype("bfloat16")}
     assert all(array.dtype == jnp.float32 for array in jax.tree.leaves(nnx.state(half)))
     _, expected = our_maps(size)
@@ -117,11 +118,11 @@ def test_in_bfloat16_the_maps_are_near_those_in_float32(our_maps, theirs):
 
 
 @pytest.mark.parametrize("theirs", KINDS, indirect=True)
-def test_every_parameter_gets_a_finite_gradient_that_is_not_zero(ours, our_maps):
-    size = SIZES[ours.name][0]
+def test_every_parameter_gets_a_finite_gradient_that_is_not_zero(ours, our_maps, theirs):
+    size = SIZES[theirs.name][0]
     inputs = [jnp.asarray(made_pictures(size)), *our_maps(size)[0]]
-    for name, x in zip(BLOCKS[ours.name], inputs, strict=False):
-        if name in KINDS[ours.name]:
+    for name, x in zip(BLOCKS[theirs.name], inputs, strict=False):
+        if name in KINDS[theirs.name]:
             for place, gradient in nnx.to_flat_state(gradients(getattr(ours, name), x)):
                 assert np.isfinite(gradient[...]).all(), (name, place)
                 assert (np.abs(gradient[...]) > 0).mean() > 0.2, (name, place)

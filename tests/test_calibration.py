@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from flax_glitch.data.prepared import Entry
 from scipy.special import softmax
 from scipy.stats import binom
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
+from flax_glitch.data.table import as_table
 from flax_glitch.evaluation.evaluate import Outputs, summary
 from flax_glitch.evaluation.metrics import calibration_error
 from flax_glitch.predict.calibration import (
@@ -17,7 +17,6 @@ from flax_glitch.predict.calibration import (
     conformal_set,
     fit,
     fitted_temperature,
-    none_of_these,
     temperature_of,
     unlikeness,
 )
@@ -38,7 +37,12 @@ def windows(n, each=4, sharpness=2.0, seed=0):
     logits = rng.normal(size=(n, each, 22)) + rng.normal(size=(n, 1, 22))
     logits[np.arange(n), :, labels] += 2
     scores = (sharpness * logits.reshape(-1, 22)).astype(np.float32)
-    return scores, np.zeros(n * each), np.repeat(range(n), each), labels
+    return scores, np.zeros(n * each), np.repeat(range(n), each), labels, None, CLASSES
+
+
+def none_of_these(logits):
+    """The score of glitches whose pictures have no strange colours."""
+    return unlikeness(logits[..., None, :], np.zeros((*logits.shape[:-1], 1)), CLASSES)
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
@@ -65,7 +69,7 @@ def test_a_network_that_never_erred_is_as_sure_as_so_many_glitches_allow(margin)
 
 def test_calibration_makes_overconfident_answers_honest_on_fresh_ones():
     calibration = fit(*windows(300, sharpness=8.0))
-    logits, *_, labels = windows(4000, sharpness=8.0, seed=1)
+    logits, _, _, labels, *_ = windows(4000, sharpness=8.0, seed=1)
     for count in (1, 2, 3, 4):
         fused = logits.reshape(-1, 4, 22)[:, :count].mean(axis=1)
         after = softmax(fused / temperature_of(calibration, count), axis=1)
@@ -74,20 +78,16 @@ def test_calibration_makes_overconfident_answers_honest_on_fresh_ones():
 
 
 def test_more_windows_have_temperatures_of_their_own_and_too_few_glitches_that_below():
-    logits, colours, glitches, labels = windows(200)
-    one, two, _, four = (one.temperature for one in fit(logits, colours, glitches, labels))
+    logits, colours, glitches, labels, *rest = windows(200)
+    one, two, _, four = (one.temperature for one in fit(*windows(200)))
     assert one > two > four
     kept = np.arange(800) % 4 < np.where(glitches < ENOUGH - 1, 4, 2)
-    found = fit(logits[kept], colours[kept], glitches[kept], labels)
+    found = fit(logits[kept], colours[kept], glitches[kept], labels, *rest)
     assert [one.n for one in found] == [200] * 4
     assert found[1] == found[2] == found[3] != found[0]
     kept = np.arange(800) % 4 < np.where(glitches < ENOUGH, 4, 2)
-    assert [one.n for one in fit(logits[kept], colours[kept], glitches[kept], labels)] == [
-        200,
-        200,
-        20,
-        20,
-    ]
+    found = fit(logits[kept], colours[kept], glitches[kept], labels, *rest)
+    assert [one.n for one in found] == [200, 200, 20, 20]
 
 
 def test_too_few_glitches_give_no_calibration():
@@ -95,9 +95,9 @@ def test_too_few_glitches_give_no_calibration():
 
 
 def test_a_network_that_judges_windows_together_is_calibrated_alone_and_whole():
-    logits, colours, glitches, _ = windows(200)
+    logits, colours, glitches, *_ = windows(200)
     fused, truth = honest(200, seed=3)
-    alone, two, three, whole = fit(logits, colours, glitches, truth, 3 * fused)
+    alone, two, three, whole = fit(logits, colours, glitches, truth, 3 * fused, CLASSES)
     assert alone == two == three
     assert whole.temperature == fitted_temperature(3 * fused, truth)
     assert whole.unlike == np.quantile(none_of_these(3 * fused), 0.95, method="higher")
@@ -112,11 +112,11 @@ def test_the_same_seed_draws_the_same_windows():
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.97])
 def test_sets_of_fresh_glitches_hold_the_truth_as_often_as_they_shall(count, coverage):
     calibration = fit(*windows(500))
-    logits, *_, labels = windows(2000, each=count, seed=2)
+    logits, _, _, labels, *_ = windows(2000, each=count, seed=2)
     fused = logits.reshape(2000, count, 22).mean(axis=1)
     probabilities = softmax(fused / temperature_of(calibration, count), axis=1)
     sets = [conformal_set(row, calibration[count - 1], coverage) for row in probabilities]
-    right = sum(CLASSES[label] in one for label, one in zip(labels, sets, strict=True))
+    right = sum(label in one for label, one in zip(labels, sets, strict=True))
     accuracy = np.mean(probabilities.argmax(axis=1) == labels)
     # the 500 that were drawn for the sets spread too (Angelopoulos & Bates, eq. for beta)
     low, high = binom.ppf([0.01, 0.99], 500, coverage) / 500
@@ -129,10 +129,8 @@ def test_a_set_holds_the_classes_above_the_quantile_best_first_and_grows_with_co
     calibration = Calibration(temperature=1.0, unlike=0.0, scores=scores, n=99)
     probabilities = np.zeros(22)
     probabilities[[7, 3, 5]] = 0.55, 0.25, 0.2
-    assert conformal_set(probabilities, calibration, 0.01) == (CLASSES[7],)
-    assert conformal_set(probabilities, calibration, 0.7) == (CLASSES[7],)
-    assert conformal_set(probabilities, calibration, 0.75) == (CLASSES[7], CLASSES[3])
-    assert conformal_set(probabilities, calibration, 0.8) == tuple(CLASSES[n] for n in (7, 3, 5))
+    for coverage, kept in ((0.01, [7]), (0.7, [7]), (0.75, [7, 3]), (0.8, [7, 3, 5])):
+        assert conformal_set(probabilities, calibration, coverage).tolist() == kept
 
 
 def test_where_too_few_glitches_were_measured_for_a_coverage_any_class_may_be_the_true_one():
@@ -147,7 +145,7 @@ def test_no_set_is_empty_and_less_coverage_never_adds_a_class():
     calibration = fit(*windows(100))[0]
     for row in softmax(honest(50)[0], axis=1):
         sets = [conformal_set(row, calibration, share) for share in np.linspace(0.02, 0.98, 25)]
-        assert sets[0]
+        assert len(sets[0])
         assert all(set(less) <= set(more) for less, more in itertools.pairwise(sets))
 
 
@@ -159,38 +157,39 @@ def test_what_is_none_of_the_classes_or_in_strange_colours_is_unlike():
     np.testing.assert_allclose(none_of_these(logits), none)
     fused = none_of_these(logits.mean(axis=0))
     assert none[0] < fused < none[1]
-    assert unlikeness(logits, np.array([0.0, 12.0])) == pytest.approx(fused)
-    assert unlikeness(logits, np.array([0.0, 22.0])) == pytest.approx(fused + 5)
+    assert unlikeness(logits, np.array([0.0, 12.0]), CLASSES) == pytest.approx(fused)
+    assert unlikeness(logits, np.array([0.0, 22.0]), CLASSES) == pytest.approx(fused + 5)
 
 
 def test_95_per_cent_of_validation_lie_below_the_threshold_whatever_the_number_of_windows():
-    logits, colours, glitches, labels = windows(400, each=1)
-    (one, *_) = fit(logits, colours, glitches, labels)
+    data = windows(400, each=1)
+    logits, (one, *_) = data[0], fit(*data)
     assert np.mean(none_of_these(logits) <= one.unlike) == pytest.approx(0.95, abs=1.01 / 400)
     calibration = fit(*windows(400))
     fresh = windows(2000, seed=4)[0].reshape(2000, 4, 22)
     for count, one in enumerate(calibration, 1):
         assert np.mean(
-            unlikeness(fresh[:, :count], np.zeros((2000, count))) <= one.unlike
+            unlikeness(fresh[:, :count], np.zeros((2000, count)), CLASSES) <= one.unlike
         ) == pytest.approx(0.95, abs=0.03)
 
 
 def test_a_network_that_learnt_other_colours_finds_them_plain_and_others_strange():
-    logits, _, glitches, labels = windows(100)
+    logits, _, *rest = windows(100)
     colours = np.random.default_rng(0).uniform(30, 40, 400)
-    for one, other in zip(fit(logits, colours, glitches, labels), fit(*windows(100)), strict=True):
+    for one, other in zip(fit(logits, colours, *rest), fit(*windows(100)), strict=True):
         assert one.temperature == other.temperature and one.scores == other.scores
         assert 18 < one.unlike - other.unlike < 28
 
 
 def test_an_evaluation_is_of_calibrated_probabilities_and_tells_what_bare_softmax_did():
-    logits, colours, glitches, labels = windows(200, sharpness=8.0)
-    entries = tuple(
-        Entry(f"{n}.png", str(glitch), "H1", None, CLASSES[labels[glitch]])
+    data = windows(200, sharpness=8.0)
+    logits, _, glitches, labels, *_ = data
+    table = as_table(
+        (f"{n}.png", "", "H1", str(glitch), None, CLASSES[labels[glitch]], "test")
         for n, glitch in enumerate(glitches)
     )
-    bare = Outputs(logits, entries)
-    calibrated = Outputs(logits, entries, None, fit(logits, colours, glitches, labels))
+    bare = Outputs(logits, table, CLASSES)
+    calibrated = Outputs(logits, table, CLASSES, None, fit(*data))
     before, after = summary(bare), summary(calibrated)
     for kind in ("per_image", "per_glitch"):
         assert before[kind]["ece"] == before[kind]["ece_uncalibrated"]
@@ -199,3 +198,12 @@ def test_an_evaluation_is_of_calibrated_probabilities_and_tells_what_bare_softma
     np.testing.assert_array_equal(calibrated.uncalibrated.probabilities, bare.probabilities)
     four = logits.reshape(200, 4, 22).mean(axis=1) / calibrated.calibration[3].temperature
     np.testing.assert_allclose(calibrated.glitch_probabilities, softmax(four, axis=1), atol=1e-6)
+
+
+def test_without_a_class_for_none_of_the_others_what_is_left_over_is_the_score():
+    logits = np.array([[9.0, 0.0, 0.0], [1.0, 1.0, 1.0], [800.0, 0.0, 0.0]])
+    classes = ("Blip", "Chirp", "Helix")
+    sure, unsure, certain = unlikeness(logits[:, None], np.zeros((3, 1)), classes)
+    assert unsure == pytest.approx(np.log(2 / 3))
+    assert certain < sure < unsure < 0
+    assert np.isfinite(certain)

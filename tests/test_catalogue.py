@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax_glitch.data.sources import open_source, read_picture
 from PIL import Image
 from toy_pictures import toy_simulation
 
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import UsageError
+from flax_glitch.data.builder import read_picture
+from flax_glitch.data.table import open_source
+from flax_glitch.files import SIMULATED_MARK, write_whole
 from flax_glitch.simulate import catalogue
 from flax_glitch.simulate.catalogue import draw_glitches
 from flax_glitch.simulate.glitches import simulate
@@ -67,9 +69,8 @@ def test_the_reader_cuts_the_simulated_pixels_out_of_kaggles_geometry(tmp_path, 
         for duration, energies in zip(DURATIONS, glitch.energies, strict=True)
     }
     read = [
-        (glitch.label, glitch.ifo, duration, read_picture(ref))
-        for glitch in source.glitches
-        for duration, ref in glitch.views.items()
+        (row["label"], row["ifo"], row["duration"], read_picture(source.root, row))
+        for row in source.table.to_dict("records")
     ]
     assert {picture.geometry for *_, picture in read} == {"kaggle"}
     assert {(*place, picture.pixels.tobytes()) for *place, picture in read} == expected
@@ -78,11 +79,13 @@ def test_the_reader_cuts_the_simulated_pixels_out_of_kaggles_geometry(tmp_path, 
 def test_a_real_simulation_comes_out_as_its_scan(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(catalogue, "simulate", simulate)
     draw(tmp_path, per_class=1, seed=1, classes=["Blip"])
-    (glitch,) = open_source(tmp_path).glitches
     scan = simulate("Blip", np.random.default_rng([1, CLASSES.index("Blip"), 0]))
-    assert glitch.ifo == scan.detector
-    for duration, ref in glitch.views.items():
-        np.testing.assert_array_equal(read_picture(ref).pixels, scan.views[duration])
+    rows = open_source(tmp_path).table.to_dict("records")
+    assert [row["duration"] for row in rows] == list(DURATIONS)
+    for row in rows:
+        assert row["ifo"] == scan.detector
+        pixels = read_picture(tmp_path, row).pixels
+        np.testing.assert_array_equal(pixels, scan.views[row["duration"]])
 
 
 def test_one_line_at_the_top_and_at_the_left_is_black(tmp_path):
@@ -135,35 +138,37 @@ def test_a_whole_set_needs_no_leave_to_write(tmp_path, monkeypatch):
 
 def test_a_call_that_ends_early_is_continued_by_the_next(tmp_path, monkeypatch):
     draw(tmp_path / "whole")
-    save, calls = Image.Image.save, []
+    calls = []
 
-    def until_killed(image, target, *arguments, **named):
+    def until_killed(target, content):
         calls.append(target)
         if len(calls) == 7:
-            target.write_bytes(b"half a picture")
+            target.with_name(".x.unfinished").write_bytes(b"half a picture")
             raise KeyboardInterrupt
-        save(image, target, *arguments, **named)
+        write_whole(target, content)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Image.Image, "save", until_killed)
+        patch.setattr(catalogue, "write_whole", until_killed)
         draw(tmp_path / "killed")
     assert len(pictures(tmp_path / "killed")) == 6
     draw(tmp_path / "killed")
+    next(tmp_path.glob("killed/*/.x.unfinished")).unlink()
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
 def test_a_call_that_is_killed_writing_the_manifest_is_continued_too(tmp_path, monkeypatch):
-    def until_killed(path, text):
-        path.write_bytes(text.encode()[:20])
+    def until_killed(target, content):
+        target.with_name(".x.unfinished").write_text(content[:20])
         raise KeyboardInterrupt
 
     draw(tmp_path / "whole")
     draw(tmp_path / "killed")
     (tmp_path / "killed" / "manifest.csv").unlink()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Path, "write_text", until_killed)
+        patch.setattr(catalogue, "write_whole", until_killed)
         draw(tmp_path / "killed")
     draw(tmp_path / "killed")
+    (tmp_path / "killed" / ".x.unfinished").unlink()
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
@@ -176,9 +181,10 @@ def test_the_manifest_lists_the_glitches_and_a_line_says_that_they_are_simulated
         (label, *place) for label in CLASSES_DRAWN for place in (("5", "0"), ("5", "1"), ("6", "0"))
     ]
     assert {row["q"] for row in rows} == {"5.66"}
-    found = {(glitch.ifo, glitch.id, glitch.label) for glitch in open_source(tmp_path).glitches}
+    table = open_source(tmp_path).table
+    found = set(zip(table.ifo, table.id, table.label, strict=True))
     assert {(row["ifo"], row["gravityspy_id"], row["label"]) for row in rows} == found
-    assert (tmp_path / catalogue.MARK).read_text().startswith("Simulated by flax_glitch")
+    assert (tmp_path / SIMULATED_MARK).read_text().startswith("Simulated by flax_glitch")
     with Image.open(next(tmp_path.glob("*/*.png"))) as image:
         assert image.info["Comment"] == catalogue.NOTE
 
@@ -196,7 +202,11 @@ def test_progress_is_a_bar_on_stderr_and_nothing_where_nothing_is_left(tmp_path,
     [
         ({"per_class": 0}, "0 glitches a class can't be drawn; give at least 1"),
         ({"seed": -1}, "seed -1: give 0 or more"),
-        ({"classes": ["Blip", "Pizzicato"]}, "no class: Pizzicato; choose from 1080Lines, "),
+        (
+            {"classes": ["Blip", "Pizzicato"]},
+            "no class to simulate: Pizzicato; choose from 1080Lines, ",
+        ),
+        ({"classes": ["Koi_Fihs"]}, r"Koi_Fihs \(did you mean Koi_Fish\?\); choose from"),
         ({"classes": []}, "no class to draw"),
     ],
 )
@@ -205,6 +215,34 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path, arguments, said):
         draw(tmp_path / "new", **arguments)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "new").exists()
+
+
+def test_two_calls_that_begin_at_once_share_the_folder(tmp_path, monkeypatch):
+    draw(tmp_path / "alone")
+    make = Path.mkdir
+
+    def overtaken(path, *arguments, **named):
+        make(path, *arguments, **named)
+        if path == tmp_path / "shared":
+            monkeypatch.undo()
+            monkeypatch.setattr(catalogue, "simulate", toy_simulation)
+            draw(tmp_path / "shared")
+
+    monkeypatch.setattr(Path, "mkdir", overtaken)
+    draw(tmp_path / "shared")
+    assert contents(tmp_path / "shared") == contents(tmp_path / "alone")
+
+
+def test_the_manifest_lists_what_another_call_has_drawn_meanwhile(tmp_path, monkeypatch):
+    def with_another_call(label, rng):
+        monkeypatch.setattr(catalogue, "simulate", toy_simulation)
+        draw(tmp_path, per_class=1, classes=["Whistle"])
+        return toy_simulation(label, rng)
+
+    monkeypatch.setattr(catalogue, "simulate", with_another_call)
+    draw(tmp_path, per_class=1, classes=["Blip"])
+    rows = (tmp_path / "manifest.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[2] for row in rows] == ["Blip", "Whistle"]
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):

@@ -27,6 +27,7 @@ from flax_glitch.checkpoint import (
     release,
     save_model,
 )
+from flax_glitch.classes import CLASSES
 from flax_glitch.config import ModelConfig, Preprocessing
 
 ARRAYS = {
@@ -34,7 +35,7 @@ ARRAYS = {
     "layer.mean": np.float32(3.1415927),
 }
 STATE = {"weights": {"a": jnp.arange(3.0)}, "step": jnp.int32(7)}
-DESCRIPTION = Description("made", ModelConfig(), Preprocessing(), {"data": "none"})
+DESCRIPTION = Description("made", ModelConfig(), Preprocessing(), {"data": "none"}, CLASSES)
 
 
 @pytest.fixture
@@ -99,13 +100,12 @@ def test_every_missing_extra_and_misshapen_array_is_named_in_one_error():
             "here", {"a": np.zeros(2), "x": np.zeros(1)}, {"a": np.zeros(3), "b": np.zeros(1)}
         )
     assert str(error.value) == (
-        "here: doesn't fit the model (1 arrays missing, 1 extra, 1 misshapen): "
-        "missing b; extra x; a is (2,), not (3,)"
+        "here: doesn't fit the model; missing: b; extra: x; misshapen: a is (2,), not (3,)"
     )
 
 
 def test_a_foreign_checkpoint_is_refused(folder):
-    with pytest.raises(CheckpointError, match="1 arrays missing, 1 extra, 1 misshapen"):
+    with pytest.raises(CheckpointError, match=r"missing: other; extra: layer\.mean; misshapen"):
         load(folder, {"layer.kernel": np.zeros((4, 3)), "other": np.zeros(1)})
 
 
@@ -175,7 +175,8 @@ def change(folder, **values):
         (lambda folder: change(folder, arrays=3), "setting arrays can't be 3"),
         (lambda folder: change(folder, provenance=None), "setting provenance can't be None"),
         (lambda folder: change(folder, format=2), "of format 2, this version reads 1"),
-        (lambda folder: change(folder, classes=["Cat"]), "its classes aren't Gravity Spy's 22"),
+        (lambda folder: change(folder, classes=["Cat"]), "its classes aren't two or more"),
+        (lambda folder: change(folder, classes=["Blip", "Blip"]), "aren't two or more different"),
         (lambda folder: change(folder, calibration=[{}]), "calibration of 1 numbers of windows"),
         (lambda folder: change(folder, calibration=[{}] * 4), "KeyError"),
         (

@@ -10,15 +10,18 @@ import pytest
 from flax import nnx
 from keras_oracle import arrays, carry, flax_place, keras_classifier, relative_error
 
-from flax_glitch.config import SYSTEMS, ModelConfig
+from flax_glitch.checkpoint import arrays_of
+from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.models.classifier import (
     build,
     compute_dtype,
     fuse,
     inference_mode,
+    parameters,
     split,
     training_mode,
 )
+from flax_glitch.models.systems import MODELS
 
 RANDOM = np.random.default_rng(2)
 PICTURES = RANDOM.normal(size=(8, 64, 64, 3)).astype(np.float32)
@@ -291,13 +294,55 @@ def test_one_row_for_all_views_is_the_fused_one():
     np.testing.assert_array_equal(fuse(logits, np.ones((2, 4), bool)), logits[:, 0])
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_settings_of_a_model_arrive_in_its_layers(name):
     model = without_arrays(name=name, dropout=0.3, batch_norm_momentum=0.8, precision="bfloat16")
     norms = [part for _, part in nnx.iter_modules(model) if isinstance(part, nnx.BatchNorm)]
     assert {norm.momentum for norm in norms} <= {0.8}
     assert model.head.dropout.rate == 0.3
     assert model.backbone.dtype == jnp.bfloat16
+
+
+def forward(name, size, classes=22):
+    """Returns the shape of the logits of a glitch's four windows of this size, nothing computed."""
+    model = nnx.eval_shape(
+        lambda: build(
+            ModelConfig(name, "none"), Preprocessing(size, size), classes, rngs=nnx.Rngs(0)
+        )
+    )
+    graph, state = nnx.split(inference_mode(model))
+    views = jax.ShapeDtypeStruct((2, 4, size, size, 3), jnp.float32)
+    return jax.eval_shape(
+        lambda state, views: nnx.merge(graph, state)(views, np.ones((2, 4), bool)), state, views
+    ).shape
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_does_with_its_least_size_and_with_no_smaller_one(name):
+    least, seen = MODELS[name].least_size, 1 if MODELS[name].merged else 4
+    assert forward(name, least) == (2, seen, 22)
+    assert least == 16 or fails(name, least - 1)
+
+
+def fails(name, size):
+    try:
+        forward(name, size)
+    except (ValueError, ZeroDivisionError, TypeError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_tells_as_many_classes_apart_as_it_is_built_for(name):
+    settings = ModelConfig(name, "none"), Preprocessing(32)
+    assert forward(name, 32, classes=3)[-1] == 3
+    shapes = [nnx.eval_shape(lambda n=n: build(*settings, n, rngs=nnx.Rngs(0))) for n in (3, 22)]
+    few, many = ({k: v.shape for k, v in arrays_of(model).items()} for model in shapes)
+    assert few.keys() == many.keys()
+    changed = {place for place in few if few[place] != many[place]}
+    last = shapes[0].last_layer
+    assert changed == {f"{last}kernel", f"{last}bias"}
+    assert parameters(*settings, 3) < parameters(*settings)
 
 
 def test_automatic_precision_is_float32_on_a_cpu_and_bfloat16_elsewhere(monkeypatch):

@@ -13,7 +13,7 @@ from toy_pictures import toy_simulation
 
 from flax_glitch.checkpoint import Calibration, add_calibration
 from flax_glitch.classes import CLASSES
-from flax_glitch.cli import main
+from flax_glitch.cli import COMMANDS, main
 
 
 def run(*arguments):
@@ -155,8 +155,9 @@ def test_evaluate_takes_the_split_of_the_models_training(
         (["simulate", "--out", "x"], "--per-class"),
         (["simulate", "--out", "x", "--per-class", "0"], "0 glitches a class"),
         (["release", "run"], "--out"),
-        (["bogus"], "bogus"),
-        ([], "classify"),
+        (["bogus"], "bogus: no such command; there are classify, compare, "),
+        (["clasify", "x.png"], "clasify: no such command; did you mean classify? There are"),
+        ([], "no command given: choose from classify, "),
     ],
 )
 def test_wrong_arguments_are_one_line_and_end_with_2(arguments, message, capsys):
@@ -164,6 +165,30 @@ def test_wrong_arguments_are_one_line_and_end_with_2(arguments, message, capsys)
     said = capsys.readouterr().err
     assert said.startswith("error: ") and message in said
     assert said.count("\n") == 1
+
+
+def test_help_names_each_command_and_what_it_does(capsys):
+    assert run("--help") == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, command in COMMANDS.items():
+        assert f"  {name:10}{command.purpose}" in lines
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help(name, capsys):
+    assert run(name, "--help") == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: flax-glitch {name} ") and "--help" in said
+
+
+def test_help_and_the_package_itself_import_nothing_that_takes_long():
+    lines = (
+        "import sys, flax_glitch",
+        "from flax_glitch.cli import COMMANDS, main",
+        "main(['--help'])",
+        "sys.exit(bool({'jax', 'flax', 'sklearn', 'PIL', 'tensorflow_datasets'} & {*sys.modules}))",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True)
 
 
 def test_wrong_arguments_end_with_2_and_success_with_0(trained, chirps):

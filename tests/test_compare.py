@@ -15,12 +15,12 @@ from PIL import Image
 from flax_glitch.checkpoint import Description
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.cli import main
-from flax_glitch.config import settings
 from flax_glitch.evaluation.compare import PUBLISHED, check_comparable, compare, read_system
 from flax_glitch.evaluation.compare_plots import accuracy_bars
 from flax_glitch.evaluation.compare_report import as_markdown, as_text
 from flax_glitch.evaluation.evaluate import Outputs, summary
 from flax_glitch.evaluation.report import write_mistakes, write_report
+from flax_glitch.models.systems import settings
 
 FEW = 44
 

@@ -3,11 +3,12 @@ import json
 
 import pytest
 
-from flax_glitch.config import PRESETS, SYSTEMS, Config, UsageError, check, settings
+from flax_glitch.config import Config, DataConfig, ModelConfig, OptimiserConfig, UsageError
+from flax_glitch.models.systems import MODELS, PRESETS, check, settings
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", MODELS)
 def test_every_system_s_settings_survive_json_are_in_range_and_name_the_system(preset, name):
     config = settings(preset, name)
     assert Config.from_json(config.to_json()) == config
@@ -27,7 +28,9 @@ def test_an_unknown_or_missing_setting_is_named():
     [
         ("preprocessing", "size", "64"),
         ("preprocessing", "normalise", "zscore"),
-        ("model", "name", "alexnet"),
+        ("model", "name", 5),
+        ("data", "classes", "Blip"),
+        ("data", "classes", [1, 2]),
         ("data", "variation", "wild"),
     ],
 )
@@ -65,6 +68,52 @@ def test_a_network_without_imagenet_weights_isnt_given_any(weights):
     model = dataclasses.replace(settings("paper", "cnn-b").model, weights=weights)
     with pytest.raises(UsageError, match="cnn-b"):
         check(dataclasses.replace(Config(), model=model))
+
+
+@pytest.mark.parametrize("side", ["size", "width"])
+@pytest.mark.parametrize("name", MODELS)
+def test_pictures_too_small_for_a_model_are_refused_in_one_line(name, side):
+    def of_size(size):
+        shape = {"size": 64, "width": 64} | {side: size}
+        preprocessing = dataclasses.replace(MODELS[name].settings.preprocessing, **shape)
+        return dataclasses.replace(MODELS[name].settings, preprocessing=preprocessing)
+
+    least = MODELS[name].least_size
+    check(of_size(least))
+    with pytest.raises(UsageError, match=f"{least - 1}.*{least}") as caught:
+        check(of_size(least - 1))
+    assert least == 16 or str(caught.value).startswith(f"{name} can't do with pictures of ")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+@pytest.mark.parametrize(("section", "name"), [("data", "split_seed"), ("training", "seed")])
+def test_a_seed_that_no_generator_takes_is_refused(section, name, seed):
+    part = dataclasses.replace(getattr(Config(), section), **{name: seed})
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} {seed}: give 0 to"):
+        check(dataclasses.replace(Config(), **{section: part}))
+
+
+def test_a_learning_rate_that_would_rise_is_refused():
+    optimiser = OptimiserConfig(learning_rate=1e-6)
+    with pytest.raises(UsageError, match="--min-learning-rate 1e-05 is above --learning-rate 1e-0"):
+        check(dataclasses.replace(Config(), optimiser=optimiser))
+
+
+def test_a_model_that_there_is_not_is_refused():
+    config = dataclasses.replace(Config(), model=ModelConfig("alexnet"))
+    with pytest.raises(UsageError, match="--model alexnet: there is none; choose from resnet50"):
+        check(config)
+
+
+def test_settings_of_a_run_from_before_there_were_classes_are_read():
+    values = json.loads(Config().to_json())
+    del values["data"]["classes"]
+    assert Config.from_json(json.dumps(values)) == Config()
+
+
+def test_classes_survive_json():
+    config = dataclasses.replace(Config(), data=DataConfig(classes=("Blip", "Chirp")))
+    assert Config.from_json(config.to_json()) == config
 
 
 def test_settings_stay_few():

@@ -8,7 +8,7 @@ from flax import nnx
 
 from flax_glitch.models.dcgan import LATENT, Discriminator, Generator, Upscale
 
-WIDTH = 2
+WIDTH, CLASSES = 2, 8
 
 RNG = np.random.default_rng(0)
 
@@ -18,7 +18,7 @@ def quick(seed):
 
 
 def one_hot(*labels):
-    return jax.nn.one_hot(jnp.array(labels), 22)
+    return jax.nn.one_hot(jnp.array(labels), CLASSES)
 
 
 def normal(*shape):
@@ -32,12 +32,12 @@ def outcome(network, *inputs):
 
 @pytest.fixture(scope="module")
 def generator():
-    return nnx.view(Generator(WIDTH, rngs=quick(0)), use_running_average=True)
+    return nnx.view(Generator(WIDTH, CLASSES, rngs=quick(0)), use_running_average=True)
 
 
 @pytest.fixture
 def discriminator():
-    return Discriminator(WIDTH, rngs=quick(1))
+    return Discriminator(WIDTH, CLASSES, rngs=quick(1))
 
 
 @pytest.mark.parametrize("glitches", [1, 3])
@@ -51,7 +51,7 @@ def test_any_number_of_glitches_is_made_and_judged(glitches, generator, discrimi
 
 def test_every_parameter_of_both_networks_gets_a_gradient(generator, discriminator):
     # All classes: each has weights of its own at the discriminator's end.
-    classes, latent = one_hot(*range(22)), normal(22, LATENT)
+    classes, latent = one_hot(*range(CLASSES)), normal(CLASSES, LATENT)
     learning = nnx.view(generator, use_running_average=False)
     graph, parameters, rest = nnx.split(nnx.List([learning, discriminator]), nnx.Param, ...)
 

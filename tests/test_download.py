@@ -4,12 +4,12 @@ import hashlib
 import http.server
 import inspect
 import threading
-from types import MappingProxyType
 
 import pytest
 
 from flax_glitch.models import pretrained
 from flax_glitch.models.pretrained import WeightsError, imagenet_file
+from flax_glitch.models.systems import MODELS, KerasFile
 
 CONTENT = bytes(range(256)) * 12_000
 
@@ -42,10 +42,9 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "*")
     md5 = hashlib.md5(CONTENT).hexdigest()
-    official = MappingProxyType({"resnet50": ("resnet/weights_notop.h5", md5)})
-    monkeypatch.setattr(pretrained, "OFFICIAL", official)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.asked, server.fault = [], None
+        server.official = KerasFile("resnet/weights_notop.h5", md5)
         server.base = f"http://127.0.0.1:{server.server_port}/"
         server.cache = tmp_path / "cache"
         server.part = server.cache / "weights" / "weights_notop.part"
@@ -55,7 +54,7 @@ def server(tmp_path, monkeypatch):
 
 
 def fetch(server):
-    return imagenet_file("resnet50", server.cache, base=server.base)
+    return imagenet_file(server.official, server.cache, base=server.base)
 
 
 def test_a_file_is_downloaded_once_with_a_progress_bar(server, capsys):
@@ -133,10 +132,10 @@ def test_a_cache_that_can_not_be_written_is_an_error_in_one_line(server):
         fetch(server)
 
 
-@pytest.mark.parametrize("name", pretrained.OFFICIAL)
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].keras_file])
 def test_the_addresses_are_those_of_keras_own_source(name):
     module = pytest.importorskip(f"keras.src.applications.{name.removesuffix('50')}")
-    address, md5 = pretrained.OFFICIAL[name]
+    address, md5 = MODELS[name].keras_file
     known = "BASE_WEIGHTS_PATH" if name == "resnet50" else "WEIGHTS_PATH_NO_TOP"
     assert (pretrained.BASE + address).startswith(getattr(module, known))
     assert md5 in inspect.getsource(module)

@@ -1,5 +1,8 @@
 """The predictor: the same answer by every road, and one verdict a glitch."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,10 +10,11 @@ from scipy.special import log_softmax, softmax
 
 from flax_glitch import Predictor
 from flax_glitch.checkpoint import Calibration, CheckpointError
+from flax_glitch.checkpoint.model import DEFAULT
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
 from flax_glitch.predict.calibration import PLAIN
-from flax_glitch.predict.predictor import Failure
+from flax_glitch.predict.verdicts import Failure, Prediction
 from flax_glitch.strain.picture import Scan
 from flax_glitch.strain.viridis import colour_distance
 
@@ -21,6 +25,11 @@ CLOSE = 1e-4
 @pytest.fixture(scope="module")
 def predictor(trained):
     return Predictor.from_checkpoint(trained)
+
+
+@pytest.fixture(scope="module")
+def model_in_the_box():
+    return Predictor.from_checkpoint(DEFAULT)
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +53,10 @@ def test_the_verdict_is_the_class_of_the_highest_of_probabilities_that_sum_to_on
 ):
     prediction = predictor.predict(windows[0])
     assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
-    assert prediction.label == CLASSES[prediction.probabilities.argmax()]
+    assert prediction.label == predictor.classes[prediction.probabilities.argmax()]
     assert prediction.confidence == prediction.probabilities.max()
-    names, values = zip(*prediction.top(22), strict=True)
-    assert set(names) == set(CLASSES)
+    names, values = zip(*prediction.top(10), strict=True)
+    assert set(names) == set(predictor.classes) == set(CLASSES[3:13])
     assert list(values) == sorted(values, reverse=True)
 
 
@@ -77,7 +86,7 @@ def test_probabilities_have_the_temperature_of_their_number_of_windows(calibrate
     np.testing.assert_allclose(found.probabilities, softmax(found.raw / (0.5 * count)))
     np.testing.assert_allclose(found.per_view, softmax(each / 0.5, axis=1), atol=CLOSE)
     strange = [colour_distance(calibrated.seen(path)) - PLAIN for path in windows[:count]]
-    none = log_softmax(found.raw)[CLASSES.index("None_of_the_Above")]
+    none = log_softmax(found.raw)[calibrated.classes.index("None_of_the_Above")]
     expected = none + np.mean(strange)
     assert min(strange) > 0 and found.ood_score == pytest.approx(expected, abs=CLOSE)
     assert found.calibration is calibrated.calibration[count - 1]
@@ -126,6 +135,71 @@ def test_a_repeated_window_is_left_out_and_said(predictor, windows):
     failure, verdict = predictor.classify(windows[:3], names)
     assert failure == Failure(names[1], "repeats the 0.5 s window of its glitch")
     assert verdict.durations == (0.5, 1.0)
+
+
+def test_the_same_window_or_picture_twice_is_refused(predictor, windows):
+    with pytest.raises(PictureError, match=r"spectrogram_0.5.png: repeats the 0.5 s window"):
+        predictor.predict([windows[0], windows[1], windows[0]])
+    pixels = load_picture(windows[0])
+    with pytest.raises(PictureError, match="picture: is the same picture as another"):
+        predictor.predict([pixels, pixels])
+
+
+def test_a_window_of_another_length_is_of_unknown_length_and_a_fifth_view_is_an_error(
+    predictor, windows, drawn
+):
+    names = [*(path.name for path in windows[:3]), windows[3].name.replace("_4.0", "_8.0")]
+    (verdict,) = predictor.classify(windows, names)
+    assert verdict.durations == (None, 0.5, 1.0, 2.0)
+    five = [*windows, max((drawn / "Chirp").iterdir())]
+    names = [*(path.name for path in windows), windows[3].name.replace("_4.0", "_8.0")]
+    other = min((drawn / "Blip").iterdir())
+    *failures, verdict = predictor.classify([*five, other], [*names, other.name])
+    assert [failure.input for failure in failures] == names
+    for failure in failures:
+        assert "is one of 5 views of its glitch" in failure.error
+        assert all(name in failure.error for name in names)
+    assert verdict.inputs == (other.name,)
+
+
+def test_none_of_the_above_is_a_verdict_and_unlike_training_is_another(model_in_the_box):
+    calibration = Calibration(1.0, -2.0, tuple(np.linspace(0, 1, 101).tolist()), 99)
+    names = model_in_the_box.classes
+    probabilities = np.full(22, 0.01)
+
+    def said(label, ood_score):
+        row = probabilities.copy()
+        row[names.index(label)] = 1 - 21 * 0.01
+        return Prediction(
+            names, ("x",), None, None, (None,), ("kaggle",), row[None], row,
+            ood_score=ood_score, calibration=calibration,
+        ).unlike  # fmt: skip
+
+    assert said("None_of_the_Above", -0.2) is False  # as its own probability alone makes it
+    assert said("None_of_the_Above", 3.0) is True  # colours that no spectrogram has
+    assert said("Blip", -1.0) is True
+    assert said("Blip", -3.0) is False
+
+
+def test_real_glitches_that_are_none_of_the_above_are_not_unlike_training_by_that(
+    model_in_the_box, shared_data
+):
+    paths = sorted((shared_data / "golden" / "None_of_the_Above").iterdir())
+    verdicts = [model_in_the_box.predict(path) for path in paths]
+    named = [verdict for verdict in verdicts if verdict.label == "None_of_the_Above"]
+    assert named
+    assert not any(verdict.unlike for verdict in named)
+    assert all(verdict.ood_score > verdict.calibration.unlike for verdict in named)
+
+
+def test_predicting_imports_no_training_data_sets_or_simulator():
+    code = (
+        "import sys, flax_glitch.predict.predictor as p; bad = [m for m in ('tensorflow_datasets', "
+        "'flax_glitch.simulate', 'flax_glitch.training', 'grain', 'sklearn') "
+        "if m in sys.modules]; sys.exit(', '.join(bad))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_windows_of_different_glitches_are_not_fused(predictor, windows, drawn):

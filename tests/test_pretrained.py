@@ -14,9 +14,11 @@ from keras_oracle import arrays, flax_place, keras_backbone, relative_error
 from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.models import pretrained
-from flax_glitch.models.classifier import PRETRAINED, build
+from flax_glitch.models.classifier import build
+from flax_glitch.models.layers import Maker
 from flax_glitch.models.preprocess import standardise
 from flax_glitch.models.pretrained import WeightsError, load_keras_weights, load_weights
+from flax_glitch.models.systems import MODELS
 
 SHARED = "weights/{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_1 = {
@@ -83,7 +85,7 @@ def classifier():
 
 
 def without_arrays(name="resnet50"):
-    return nnx.eval_shape(lambda: PRETRAINED[name](rngs=nnx.Rngs(0)))
+    return nnx.eval_shape(lambda: MODELS[name].backbone(Maker(nnx.Rngs(0))))
 
 
 def spoil(path, layer, name, array):
@@ -193,7 +195,7 @@ def test_the_older_training_of_the_same_name_is_refused_with_its_own_sentence(tm
     path = tmp_path / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [b"conv1", b"bn_conv1", b"res2a_branch2a"]
-    with pytest.raises(WeightsError, match=r"older training.*4d473c1dd8becc155b73f8504c6f6626"):
+    with pytest.raises(WeightsError, match=r"older training.*--weights imagenet"):
         load_keras_weights(without_arrays(), path)
 
 
@@ -241,7 +243,7 @@ def test_the_settings_choose_the_weights(classifier, keras_file, tmp_path, monke
         pretrained, "imagenet_file", lambda *given: asked.append(given) or keras_file
     )
     load_weights(classifier, "imagenet", tmp_path)
-    assert asked == [("resnet50", tmp_path)]
+    assert asked == [(MODELS["resnet50"].keras_file, tmp_path)]
     np.testing.assert_array_equal(classifier.backbone.conv1_conv.kernel[...], loaded)
 
 

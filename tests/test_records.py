@@ -259,7 +259,11 @@ def test_a_killed_prepare_is_continued(folder, cache, tmp_path, start):
     assert out.count("read") == 34 - 10
     prepared = quietly(folder, cache)
     assert_holds_all(prepared, folder)
-    assert {path.name for path in work.parent.iterdir()} == {builder_module.VERSION, "index.json", "lock"}
+    assert {path.name for path in work.parent.iterdir()} == {
+        builder_module.VERSION,
+        "index.json",
+        "lock",
+    }
 
 
 def test_of_two_processes_one_writes_and_the_other_waits_and_says_so(

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from toy_pictures import draw_toys
 
-from flax_glitch.config import PRETRAINED, SYSTEMS, UsageError, settings
+from flax_glitch.config import UsageError
+from flax_glitch.models.systems import MODELS, settings
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -81,7 +82,7 @@ def given(**changes):
     return SimpleNamespace(**given | changes)
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", MODELS)
 def test_each_system_is_trained_at_its_settings_in_the_report(name, reproduce):
     config = reproduce.config_of(given(), name, Path("kaggle"))
     assert config.data.source == "kaggle"
@@ -90,7 +91,7 @@ def test_each_system_is_trained_at_its_settings_in_the_report(name, reproduce):
     assert (config.optimiser, config.training) == (paper.optimiser, paper.training)
 
 
-@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", "xception"])
 def test_imagenet_weights_come_from_a_folder_that_is_given_or_there_are_none(
     name, reproduce, tmp_path
 ):

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from flax_glitch.data.tfds_builder import Split, prepare
 
 from flax_glitch import Predictor
 from flax_glitch.checkpoint import (
@@ -22,6 +22,7 @@ from flax_glitch.checkpoint import (
     read_description,
 )
 from flax_glitch.config import Config, OptimiserConfig, TrainingConfig
+from flax_glitch.data.records import Split, prepare
 from flax_glitch.training.run import Progress, next_rate
 from flax_glitch.training.start import check_folder, train, write_settings
 
@@ -147,7 +148,7 @@ def test_a_run_killed_before_its_calibration_gets_it_when_resumed_and_only_then(
     shutil.copytree(trained, folder)
     before = read_description(folder)
     assert before.calibration == () and "not calibrated" in read_card(folder)
-    monkeypatch.setattr("flax_glitch.training.calibrate.ENOUGH", 5)
+    monkeypatch.setattr("flax_glitch.training.start.ENOUGH", 5)
     monkeypatch.setattr("flax_glitch.predict.calibration.ENOUGH", 5)
     assert train(small, folder, resume=True, cache=cache) is None
     after = read_description(folder)
@@ -156,7 +157,7 @@ def test_a_run_killed_before_its_calibration_gets_it_when_resumed_and_only_then(
     assert "calibrated on 10 validation glitches" in read_card(folder)
     again = Predictor(folder).predict(min((Path(small.data.source) / "Chirp").iterdir()))
     assert again.calibration == after.calibration[0] and not again.unlike
-    monkeypatch.setattr("flax_glitch.training.calibrate.fit", None)
+    monkeypatch.setattr("flax_glitch.training.start.fit", None)
     train(small, folder, resume=True, cache=cache)
     assert read_description(folder) == after
 
@@ -179,7 +180,8 @@ def test_rare_classes_are_filled_up_in_training_alone_and_the_card_says_so(
     def doubled(split, config, folder):
         assert folder == tmp_path / "run" / "dcgan"
         records = [split.records[number] for number in [*range(len(split))] * 2]
-        return Split(split.name, split.entries * 2, records)
+        table = pd.concat([split.table, split.table], ignore_index=True)
+        return Split(split.name, table, split.classes, records)
 
     monkeypatch.setattr("flax_glitch.training.start.filled", doubled)
     config = dataclasses.replace(

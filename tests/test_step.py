@@ -55,17 +55,17 @@ def test_rmsprop_moves_parameters_as_keras_does_over_several_steps():
 
 def test_balanced_class_weights_are_scikit_learns():
     labels = np.array([0, 0, 0, 0, 3, 3, 21])
-    weights = class_weights(labels, "class-weights")
+    weights = class_weights(labels, "class-weights", 22)
     np.testing.assert_allclose(weights[labels], compute_sample_weight("balanced", labels))
     for other in ("none", "over-sampling", "randomised"):
-        assert (class_weights(labels, other) == 1).all()
+        assert (class_weights(labels, other, 22) == 1).all()
 
 
 def test_rare_classes_have_fewer_pictures_than_the_mean_class():
     labels = np.array([0] * 9 + [3] * 3 + [21])
     expected = np.ones(22, bool)
     expected[0] = False
-    np.testing.assert_array_equal(rare_classes(labels), expected)
+    np.testing.assert_array_equal(rare_classes(labels, 22), expected)
 
 
 def test_windows_are_left_out_but_never_all_and_none_is_invented():
@@ -93,7 +93,7 @@ def test_a_glitch_is_trained_on_the_mean_score_of_windows_that_stay():
     model = training_mode(classifier, train_all=True)
     each = np.asarray(model(standardise(views, config.preprocessing), mask, jax.random.key(0)))
     graphdef, state = initial_state(classifier, config, train_all=True)
-    step = make_train_step(graphdef, config, batch.labels, train_all=True)
+    step = make_train_step(graphdef, config, batch.labels, 22, train_all=True)
     found = np.asarray(step(state, batch, jax.random.key(1))[1].logits)
     np.testing.assert_allclose(found[6:], each[6:, 3], atol=1e-5)
     possible = np.stack([each[:, 0], each[:, 3], each[:, [0, 3]].mean(axis=1)])[:, :6]

@@ -2,18 +2,28 @@
 
 import dataclasses
 import json
+import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from flax_glitch.app.classify import UNEXPECTED
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
-from flax_glitch.predict.predictor import Failure, Prediction, Predictor
-from flax_glitch.predict.verdicts import UNLIKE, as_objects, ranked, render, window_name
+from flax_glitch.predict.predictor import Predictor
+from flax_glitch.predict.verdicts import (
+    UNLIKE,
+    Failure,
+    Prediction,
+    as_objects,
+    ranked,
+    render,
+    window_name,
+)
 
 HEADERS = [
     "File",
@@ -105,7 +115,7 @@ def classify(
     results: list[Result] = []
     captions = []
     done = 0
-    for result in predictor.classify([Path(path) for path in paths]):
+    for result in _tried(predictor, paths):
         done += 1 if isinstance(result, Failure) else len(result.inputs)
         progress((done, len(paths)), desc="Classifying", unit="pictures")
         if isinstance(result, Prediction):
@@ -113,6 +123,19 @@ def classify(
             captions += [(path, caption) for path in result.inputs]
         results.append(_under_file_names(result))
     return sorted(results, key=lambda result: isinstance(result, Prediction)), captions
+
+
+def _tried(predictor: Predictor, paths: Sequence[str]) -> Iterator[Result]:
+    """Yields the results; whatever goes wrong, those that are there already aren't lost."""
+    waiting = dict.fromkeys(paths)
+    try:
+        for result in predictor.classify([Path(path) for path in paths]):
+            for path in (result.input,) if isinstance(result, Failure) else result.inputs:
+                waiting.pop(path, None)
+            yield result
+    except Exception:
+        logging.exception("%d pictures: prediction failed", len(waiting))
+        yield from (Failure(path, UNEXPECTED) for path in waiting)
 
 
 def _under_file_names(result: Result) -> Result:
@@ -148,7 +171,7 @@ def _rows(result: Result) -> list[list[Any]]:
         round(100 * result.confidence, 1),
     ]
     glitch = [result.gravityspy_id or "", _listed(result.top(3))]
-    alone = [_listed(ranked(row)[:1]) for row in result.per_view]
+    alone = [_listed(ranked(result.names, row)[:1]) for row in result.per_view]
     if len(alone) == 1:
         alone = [""]
     return [
@@ -164,9 +187,9 @@ def _listed(classes: Sequence[tuple[str, float]]) -> str:
 def write(results: Sequence[Result], predictor: Predictor) -> tuple[str, str]:
     """Writes the results as CSV and as JSON and returns the two paths."""
     folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
-    model = {"name": predictor.name, "sha256": predictor.sha256}
-    objects = [item for result in results for item in as_objects(result, model)]
     csv_file, json_file = folder / "flax_glitch.csv", folder / "flax_glitch.json"
-    csv_file.write_text("".join(render(results, "csv", model)), encoding="utf-8")
+    rows = render(results, "csv", predictor.identity, predictor.classes)
+    csv_file.write_text("".join(rows), encoding="utf-8")
+    objects = [item for result in results for item in as_objects(result, predictor.identity)]
     json_file.write_text(json.dumps(objects, indent=1), encoding="utf-8")
     return str(csv_file), str(json_file)

@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from flax_glitch.classes import MORPHOLOGY, readable
-from flax_glitch.predict.predictor import Failure, Prediction, Predictor
-from flax_glitch.predict.verdicts import as_objects, ranked, window_name
+from flax_glitch.classes import CLASSES, NONE_OF_THE_ABOVE, morphology, readable
+from flax_glitch.predict.predictor import Predictor
+from flax_glitch.predict.verdicts import Failure, Prediction, as_objects, ranked, window_name
 
 LOW_CONFIDENCE = 0.5
 """Below this the verdict is called uncertain."""
@@ -33,9 +33,11 @@ def add(predictor: Predictor, examples: Callable[[], list[tuple[Path, str]]]) ->
     """
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            picture, gallery = _add_question()
+            picture, gallery = _add_question(any(name in CLASSES for name in predictor.classes))
         with gr.Column(min_width=320):
-            verdict, bars, top_k, seen, answer = _add_answer()
+            verdict, bars, top_k = add_verdict(INVITATION, predictor)
+            seen = _add_seen()
+            answer = add_json(top_k, bars)
 
     def chosen(event: gr.SelectData) -> str:
         path, _ = examples()[event.index]
@@ -52,8 +54,8 @@ def add(predictor: Predictor, examples: Callable[[], list[tuple[Path, str]]]) ->
     return gallery
 
 
-def _add_question() -> tuple[gr.Image, gr.Gallery]:
-    """The picture to give, and the examples to click on."""
+def _add_question(with_examples: bool) -> tuple[gr.Image, gr.Gallery]:
+    """The picture to give, and the examples to click on, if the model has any."""
     picture = gr.Image(
         label="Picture of a glitch",
         type="filepath",
@@ -66,7 +68,7 @@ def _add_question() -> tuple[gr.Image, gr.Gallery]:
     )
     # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
     picture.preprocess = path_of
-    gr.Markdown("### Or click an example")
+    gr.Markdown("### Or click an example", visible=with_examples)
     gallery = gr.Gallery(
         label="Examples",
         show_label=False,
@@ -76,16 +78,23 @@ def _add_question() -> tuple[gr.Image, gr.Gallery]:
         allow_preview=False,
         interactive=False,
         buttons=[],
+        visible=with_examples,
         elem_classes="examples",
     )
     return picture, gallery
 
 
-def _add_answer() -> tuple[gr.HTML, gr.HTML, gr.Slider, gr.Image, gr.JSON]:
-    """The verdict, the bars and how many of them, what the network saw, the answer as JSON."""
-    verdict, bars, top_k = add_verdict(INVITATION)
+def add_verdict(invitation: str, predictor: Predictor) -> tuple[gr.HTML, gr.HTML, gr.Slider]:
+    """Adds the verdict, the bars and how many of the model's classes they show."""
+    verdict = gr.HTML(invitation, label="Verdict")
+    bars = gr.HTML(label="Most likely classes")
+    most = len(predictor.classes)
+    return verdict, bars, gr.Slider(1, most, value=min(5, most), step=1, label="Classes shown")
+
+
+def _add_seen() -> gr.Image:
     with gr.Accordion("What the network saw", open=True):
-        seen = gr.Image(
+        return gr.Image(
             show_label=False,
             interactive=False,
             buttons=[],
@@ -93,14 +102,6 @@ def _add_answer() -> tuple[gr.HTML, gr.HTML, gr.Slider, gr.Image, gr.JSON]:
             elem_classes="seen",
             alt_text="The picture cropped and resized, as the network saw it",
         )
-    return verdict, bars, top_k, seen, add_json(top_k, bars)
-
-
-def add_verdict(invitation: str) -> tuple[gr.HTML, gr.HTML, gr.Slider]:
-    """Adds the verdict, the bars and how many of them."""
-    verdict = gr.HTML(invitation, label="Verdict")
-    bars = gr.HTML(label="Most likely classes")
-    return verdict, bars, gr.Slider(1, 22, value=5, step=1, label="Classes shown")
 
 
 def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
@@ -135,8 +136,7 @@ def classify(
     except Exception:
         logging.exception("%s: prediction failed", path)
         result, seen = Failure(Path(path).name, UNEXPECTED), None
-    answer = as_objects(result, {"name": predictor.name, "sha256": predictor.sha256})[0]
-    return answer, verdict_of(result), seen
+    return as_objects(result, predictor.identity)[0], verdict_of(result), seen
 
 
 def verdict_of(prediction: Prediction | Failure) -> str:
@@ -147,9 +147,9 @@ def verdict_of(prediction: Prediction | Failure) -> str:
     notes = "".join(f'<p class="note">{note}</p>' for note in _notes(prediction))
     return (
         '<div class="verdict" role="status">'
-        f"<h2>{readable(prediction.label)}</h2>"
+        f"<h2>{named(prediction.label)}</h2>"
         f'<p class="confidence">{percent(prediction.confidence)} confident</p>'
-        f"<p>{MORPHOLOGY[prediction.label]}.</p>{notes}</div>{windows_of(prediction)}"
+        f"{looks_of(prediction.label)}{notes}</div>{windows_of(prediction)}"
     )
 
 
@@ -157,9 +157,9 @@ def windows_of(prediction: Prediction) -> str:
     """Returns the verdict of each window by itself as HTML, empty if there is but one window."""
     if len(prediction.durations) == 1:
         return ""
-    verdicts = [ranked(row)[0] for row in prediction.per_view]
+    verdicts = [ranked(prediction.names, row)[0] for row in prediction.per_view]
     rows = "".join(
-        f'<tr><th scope="row">{window_name(duration)} s</th><td>{readable(name)}</td>'
+        f'<tr><th scope="row">{window_name(duration)} s</th><td>{named(name)}</td>'
         f"<td>{percent(p)}</td></tr>"
         for duration, (name, p) in zip(prediction.durations, verdicts, strict=True)
     )
@@ -172,13 +172,19 @@ def windows_of(prediction: Prediction) -> str:
 
 def _notes(prediction: Prediction) -> list[str]:
     notes = []
+    if prediction.label == NONE_OF_THE_ABOVE:
+        notes.append(
+            "This is an answer, not a failure: the network sees a glitch, and it is none of the "
+            f"{len(prediction.names) - 1} other classes that it knows."
+        )
     if prediction.unlike:
         notes.append(
-            "Unlike anything in training: the class may mean nothing. So is about one glitch in "
-            "twenty of those that the network should know."
+            "Unlike anything in training: the class that is named may mean nothing, and the "
+            "picture may be no spectrogram. One in twenty glitches that the network should know "
+            "is called so as well."
         )
     if prediction.confidence < LOW_CONFIDENCE:
-        second = readable(prediction.top(2)[1][0])
+        second = named(prediction.top(2)[1][0])
         notes.append(
             f"Low confidence: the network is not sure. It may be {second}, or no class it knows."
         )
@@ -194,12 +200,12 @@ def bars_of(answer: Mapping[str, Any] | None, count: int | float) -> str:
     """Returns the most likely classes of an answer as HTML, with a bar each."""
     if not answer or "probabilities" not in answer:
         return ""
-    ranked = sorted(answer["probabilities"].items(), key=lambda pair: -float(pair[1]))
+    best_first = sorted(answer["probabilities"].items(), key=lambda pair: -float(pair[1]))
     rows = "".join(
-        f'<li><span class="name">{escape(readable(name))}</span>'
+        f'<li><span class="name">{named(name)}</span>'
         f'<span class="bar" aria-hidden="true"><i style="width:{float(p):.1%}"></i></span>'
         f'<span class="value">{percent(float(p))}</span></li>'
-        for name, p in ranked[: int(count)]
+        for name, p in best_first[: int(count)]
     )
     return f'<ol class="bars" aria-label="Most likely classes">{rows}</ol>'
 
@@ -209,6 +215,17 @@ def percent(probability: float) -> str:
     if probability > 0.9995:
         return "&gt;99.9%"
     return "&lt;0.1%" if probability < 0.0005 else f"{probability:.1%}"
+
+
+def looks_of(name: str) -> str:
+    """Returns what a class looks like as HTML, empty if that isn't known."""
+    line = morphology(name)
+    return f"<p>{line}.</p>" if line else ""
+
+
+def named(name: str) -> str:
+    """Returns a class's name as HTML; it may come from anywhere, as the model does."""
+    return escape(readable(name))
 
 
 def escape(text: str) -> str:

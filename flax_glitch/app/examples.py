@@ -1,6 +1,6 @@
-"""The pictures to click on and to learn from: a simulated glitch of each class."""
+"""The pictures to click on and to learn from: a simulated glitch of each class that we can make."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,7 +10,9 @@ from PIL import Image
 from flax_glitch.arrays import Picture
 from flax_glitch.classes import CLASSES, readable
 from flax_glitch.config import CACHE
+from flax_glitch.files import write_whole
 from flax_glitch.simulate import catalogue
+from flax_glitch.strain.picture import png
 
 SEED = 22
 """Not that of the set to train on: the network has not seen the examples."""
@@ -25,7 +27,7 @@ SHOWN = (
     "Power_Line",
     "1080Lines",
 )
-"""Classes of the pictures to click on."""
+"""Classes of the pictures to click on; a model without some of them shows others in their place."""
 
 WINDOWS = MappingProxyType(
     {
@@ -46,33 +48,41 @@ WINDOWS = MappingProxyType(
 """The window that shows a class best, seconds; 1 for the others."""
 
 
-def pictures(spare: Path, cache: Path = CACHE) -> dict[str, Picture]:
-    """Returns a whole picture, in Kaggle's geometry, of each class; the first call simulates them.
+def pictures(classes: Sequence[str], spare: Path, cache: Path = CACHE) -> dict[str, Picture]:
+    """Returns a whole picture, in Kaggle's geometry, of each class that can be simulated.
+
+    The first call simulates them.
 
     Args:
-        spare: Folder for them if the cache can't be written.
+        classes: The model's.
+        spare: Folder for the pictures if the cache can't be written.
         cache: Folder to keep them in.
     """
+    known = [name for name in classes if name in CLASSES]
+    if not known:
+        return {}
     try:
-        folder = _drawn(cache)
+        folder = _drawn(known, cache)
     except ValueError:
-        folder = _drawn(spare)
-    return {name: _read(folder / name, WINDOWS.get(name, 1.0)) for name in CLASSES}
+        folder = _drawn(known, spare)
+    return {name: _read(folder / name, WINDOWS.get(name, 1.0)) for name in known}
 
 
 def files(pictures: Mapping[str, Picture], folder: Path) -> list[tuple[Path, str]]:
     """Returns path and caption of the pictures to click on, writing those that are not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.png" for name in SHOWN}
+    best_first = [*(name for name in SHOWN if name in pictures), *pictures]
+    shown = list(dict.fromkeys(best_first))[: len(SHOWN)]
+    paths = {name: folder / f"{name}.png" for name in shown}
     for name, path in paths.items():
         if not path.exists():
-            Image.fromarray(pictures[name]).save(path)
+            write_whole(path, png(pictures[name]))
     return [(path, readable(name)) for name, path in paths.items()]
 
 
-def _drawn(place: Path) -> Path:
+def _drawn(classes: Sequence[str], place: Path) -> Path:
     folder = place / f"examples-{catalogue.VERSION}"
-    catalogue.draw_glitches(folder, 1, SEED)
+    catalogue.draw_glitches(folder, 1, SEED, classes=classes)
     return folder
 
 

@@ -1,34 +1,35 @@
-"""The Guide tab: the 22 classes in a picture and a line each."""
+"""The Guide tab: the model's classes in a line each and, where they can be simulated, a picture."""
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import gradio as gr
 from PIL import Image
 
+from flax_glitch.app.classify import looks_of, named
 from flax_glitch.arrays import Picture
-from flax_glitch.classes import MORPHOLOGY, readable
 
 THUMBNAIL = (110, 92)
 """Width and height of a picture of the guide, pixels."""
 
 
-def add() -> gr.HTML:
+def add(classes: Sequence[str]) -> gr.HTML:
     """Adds the parts of the tab to the page that is being built; returns the classes' part."""
+    title = f"The {len(classes)} classes of this model"
     gr.Markdown(
-        "## The 22 classes of Gravity Spy\nTime runs to the right, frequency upwards; the "
-        "brighter, the more energy. These glitches are simulated by this project, one a class: "
-        "real ones vary far more."
+        f"## {title}\nTime runs to the right, frequency upwards; the brighter, the more energy. "
+        "Glitches that are shown are simulated by this project, one a class: real ones vary far "
+        "more."
     )
-    return gr.HTML(classes_of({}), label="The 22 classes")
+    return gr.HTML(classes_of(classes, {}), label=title)
 
 
-def classes_of(pictures: Mapping[str, Picture]) -> str:
-    """Returns the classes as HTML: picture, name and morphology."""
+def classes_of(classes: Sequence[str], pictures: Mapping[str, Picture]) -> str:
+    """Returns the classes as HTML: picture, name and morphology, as far as they are known."""
     cards = "".join(
-        f"<li>{_picture_of(name, pictures)}<div><h3>{readable(name)}</h3><p>{line}.</p></div></li>"
-        for name, line in MORPHOLOGY.items()
+        f"<li>{_picture_of(name, pictures)}<div><h3>{named(name)}</h3>{looks_of(name)}</div></li>"
+        for name in classes
     )
     return f'<ul class="guide">{cards}</ul>'
 
@@ -36,15 +37,12 @@ def classes_of(pictures: Mapping[str, Picture]) -> str:
 def _picture_of(name: str, pictures: Mapping[str, Picture]) -> str:
     if name not in pictures:
         return ""
+    file = io.BytesIO()
+    small = Image.fromarray(pictures[name]).resize(THUMBNAIL, Image.Resampling.BILINEAR)
+    small.save(file, "WEBP", quality=80)
+    content = base64.b64encode(file.getvalue()).decode()
     width, height = THUMBNAIL
     return (
-        f'<img src="{_inline(pictures[name])}" alt="Simulated example of {readable(name)}" '
+        f'<img src="data:image/webp;base64,{content}" alt="Simulated example of {named(name)}" '
         f'width="{width}" height="{height}">'
     )
-
-
-def _inline(picture: Picture) -> str:
-    file = io.BytesIO()
-    small = Image.fromarray(picture).resize(THUMBNAIL, Image.Resampling.BILINEAR)
-    small.save(file, "WEBP", quality=80)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

@@ -28,7 +28,7 @@ TITLE = "flax_glitch"
 
 HEADING = """# flax_glitch
 What made that noise? A classifier of the short noises (*glitches*) in LIGO's gravitational-wave
-detectors: give it a Gravity Spy spectrogram, or strain, and it names one of 22 kinds."""
+detectors: give it a Gravity Spy spectrogram, or strain, and it names one of {kinds} kinds."""
 
 CSS = """
 .gradio-container { width: 100%; max-width: 1120px !important; margin: 0 auto !important; }
@@ -88,8 +88,8 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
 
     Args:
         predictor: the model.
-        pictures: gives a picture of each class, for which an open page waits: to simulate them the
-            first time takes longer than the app may take to start.
+        pictures: gives a picture of each class that can be simulated, for which an open page waits:
+            to simulate them the first time takes longer than the app may take to start.
     """
 
     def files() -> list[tuple[Path, str]]:
@@ -97,7 +97,7 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
         return examples.files(pictures(), Path(get_upload_folder()) / "examples")
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-        gr.Markdown(HEADING)
+        gr.Markdown(HEADING.format(kinds=len(predictor.classes)))
         with gr.Tab("Classify"):
             gallery = classify.add(predictor, files)
         with gr.Tab("Batch"):
@@ -105,7 +105,7 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
         with gr.Tab("Strain") as tab:
             strain.add(predictor, tab)
         with gr.Tab("Guide"):
-            classes = guide.add()
+            classes = guide.add(predictor.classes)
         with gr.Tab("Model"):
             card.add(predictor)
         gr.Markdown(
@@ -113,7 +113,7 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
             elem_classes="footer",
         )
         page.load(
-            lambda: (files(), guide.classes_of(pictures())),
+            lambda: (files(), guide.classes_of(predictor.classes, pictures())),
             None,
             [gallery, classes],
             api_visibility="private",
@@ -190,20 +190,18 @@ def run(
         CheckpointError: if there is no model, or it is no good.
     """
     keep_compiled()
-    place = find_checkpoint(checkpoint)
-    _say(f"Loading {place} …")
-    predictor = Predictor.from_checkpoint(place)
+    predictor = _load(checkpoint)
+    folder = Path(get_upload_folder())
     pictures: Future[Mapping[str, Picture]] = Future()
     page = build(predictor, pictures.result)
-    _warm_up(predictor)
-    protect.start_sweeping(Path(get_upload_folder()))
+    protect.start_sweeping(folder)
     address = launch(page, host, port, accounts)
     _say(f"flax_glitch is at {address} (Ctrl-C ends it)")
     _notices(page, host, port, share, bool(accounts))
     if browser and _is_desktop():
         webbrowser.open(address)
     try:
-        pictures.set_result(examples.pictures(Path(get_upload_folder())))
+        pictures.set_result(examples.pictures(predictor.classes, folder))
         while page.is_running:
             time.sleep(0.5)
     except KeyboardInterrupt:
@@ -213,14 +211,18 @@ def run(
     strain.finish()
 
 
+def _load(checkpoint: Path | None) -> Predictor:
+    """Returns the predictor, which has compiled what the first visitor would wait for."""
+    place = find_checkpoint(checkpoint)
+    _say(f"Loading {place} …")
+    predictor = Predictor.from_checkpoint(place)
+    predictor.predict(np.zeros((478, 568, 3), np.uint8))
+    return predictor
+
+
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _warm_up(predictor: Predictor) -> None:
-    """Compiles before the first visitor waits for it."""
-    predictor.predict(np.zeros((478, 568, 3), np.uint8))
 
 
 def _notices(page: gr.Blocks, host: str, port: int | None, share: bool, accounts: bool) -> None:

@@ -77,7 +77,7 @@ def add(predictor: Predictor, tab: gr.Tab) -> None:
         with gr.Column(min_width=320):
             presets, start, fields = _add_question()
         with gr.Column(min_width=320):
-            verdict, bars, top_k = add_verdict(INVITATION)
+            verdict, bars, top_k = add_verdict(INVITATION, predictor)
             answer = add_json(top_k, bars)
     outputs = [answer, verdict, bars, *_add_files()]
 

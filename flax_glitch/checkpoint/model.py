@@ -27,7 +27,7 @@ from flax_glitch.checkpoint.arrays import (
 )
 from flax_glitch.checkpoint.description import Calibration, Description, read_description
 from flax_glitch.files import write_whole
-from flax_glitch.models.classifier import Classifier, build, is_last_layer
+from flax_glitch.models.classifier import Classifier, build
 
 RUNS = Path("checkpoints")
 """The folder of runs, in the folder that one works in."""
@@ -173,10 +173,11 @@ def start_from(model: Classifier, classes: Sequence[str], folder: Path) -> bool:
     given, own = arrays_of(other), arrays_of(model)
     new = description.classes != tuple(classes)
     if new:
-        given = {name: array for name, array in given.items() if not is_last_layer(name)}
-    kept = {name: array for name, array in own.items() if new and is_last_layer(name)}
-    check_fit(folder, given | kept, own)
-    _fill(model, given | kept)
+        last = {name: array for name, array in own.items() if name.startswith(model.last_layer)}
+        given = {name: a for name, a in given.items() if not name.startswith(other.last_layer)}
+        given |= last
+    check_fit(folder, given, own)
+    _fill(model, given)
     return new
 
 

@@ -1,36 +1,25 @@
 """`flax-glitch generate`: pictures of glitches that a DCGAN makes up."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from flax_glitch.checkpoint import RUNS
-from flax_glitch.classes import CLASSES, DURATIONS, INDEX
+from flax_glitch.classes import class_name
 from flax_glitch.config import CACHE, UsageError, keep_compiled
-from flax_glitch.data.tfds_builder import prepare
+from flax_glitch.data.records import prepare
 from flax_glitch.files import write_whole
-from flax_glitch.models.dcgan import SIDE, Generator
-from flax_glitch.simulate.catalogue import chosen_classes
+from flax_glitch.models.dcgan import SIDE
+from flax_glitch.simulate.catalogue import check_own
 from flax_glitch.strain.picture import png
 from flax_glitch.strain.qtransform import COLUMNS, ROWS
-from flax_glitch.training.gan import (
-    IFO,
-    generated_id,
-    imagine,
-    picture_of,
-    seen_windows,
-    train_gan,
-)
+from flax_glitch.training.gan import IFO, learnt_windows, made_up, picture_of, train_gan
 from flax_glitch.training.run import Interrupted
 
 MARK = "GENERATED.txt"
 """The file by which a folder is known to hold generated pictures."""
-
-AT_ONCE = 32
-"""Glitches that are held in memory."""
 
 
 def generate_glitches(
@@ -68,15 +57,16 @@ def generate_glitches(
     ):
         if value is not None and value < least:
             raise UsageError(f"--{name} {value}: give at least {least}")
-    wanted = chosen_classes(classes or CLASSES)
-    if out.exists() and not (out / MARK).exists() and any(out.iterdir()):
-        raise UsageError(f"{out}: holds other things; give a new or empty folder")
+    check_own(out, MARK)
     keep_compiled(cache)
     split = prepare(source, SIDE, cache=cache).split("train")
-    seen = seen_windows(split.entries)
-    absent = [label for label in wanted if not seen[INDEX[label]].any()]
-    if classes and absent:
-        raise ValueError(f"{source}: no training glitch of {', '.join(absent)} to learn from")
+    known = [label for label in split.classes if learnt_windows(split, label)]
+    labels = list(dict.fromkeys(class_name(name) or name for name in classes)) or known
+    if absent := [label for label in labels if label not in known]:
+        raise ValueError(
+            f"{source}: no training glitch of {', '.join(absent)} to learn from; it has "
+            f"{', '.join(known) or 'none at all'}"
+        )
     try:
         generator = train_gan(split, gan, seed=seed, epochs=epochs)
     except Interrupted:
@@ -84,26 +74,13 @@ def generate_glitches(
         sys.exit(130)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).write_text("Made up by a DCGAN of flax_glitch: no detector has heard this.\n")
-    labels = [label for label in wanted if label not in absent]
     for label in tqdm(labels, "Drawing", unit="class"):
-        windows = np.flatnonzero(seen[INDEX[label]])
-        _draw(generator, label, windows.tolist(), per_class, seed, out / label)
+        (out / label).mkdir(exist_ok=True)
+        for id, duration, window in made_up(generator, split, label, per_class, seed):
+            # Kaggle's geometry: a black line at the top and at the left.
+            picture = np.pad(picture_of(window, (ROWS, COLUMNS)), ((1, 0), (1, 0), (0, 0)))
+            target = out / label / f"{IFO}_{id}_spectrogram_{duration}.png"
+            write_whole(target, png(picture))
     sys.stdout.write(
         f"{out}: {per_class} generated glitches of {len(labels)} classes, seed {seed}\n"
     )
-
-
-def _draw(
-    generator: Generator, label: str, windows: Sequence[int], count: int, seed: int, folder: Path
-) -> None:
-    """Writes pictures in Kaggle's geometry: a black line at the top and at the left."""
-    folder.mkdir(exist_ok=True)
-    for start in range(0, count, AT_ONCE):
-        numbers = range(start, min(start + AT_ONCE, count))
-        made = imagine(generator, INDEX[label], numbers, seed)
-        for number, glitch in zip(numbers, made, strict=True):
-            for window in windows:
-                picture = picture_of(glitch[..., window], (ROWS, COLUMNS))
-                name = f"{IFO}_{generated_id(INDEX[label], number, seed)}"
-                target = folder / f"{name}_spectrogram_{DURATIONS[window]}.png"
-                write_whole(target, png(np.pad(picture, ((1, 0), (1, 0), (0, 0)))))

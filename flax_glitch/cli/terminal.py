@@ -7,11 +7,12 @@ from contextlib import contextmanager, redirect_stderr
 from functools import partial, wraps
 from itertools import dropwhile, takewhile
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import CACHE, UsageError, keep_compiled
-from flax_glitch.predict.predictor import Predictor
+
+if TYPE_CHECKING:
+    import flax_glitch.predict.predictor
 
 ODD_NAMES = "backslashreplace"
 """How file names that are no UTF-8 are written."""
@@ -71,8 +72,13 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-def open_predictor(checkpoint: Path | None, cache: Path = CACHE) -> Predictor:
+def open_predictor(
+    checkpoint: Path | None, cache: Path = CACHE
+) -> "flax_glitch.predict.predictor.Predictor":
     """Returns the predictor of a checkpoint, or of the one that comes with the project."""
+    from flax_glitch.checkpoint import find_checkpoint  # --help needs none of this
+    from flax_glitch.predict.predictor import Predictor
+
     keep_compiled(cache)
     return Predictor.from_checkpoint(find_checkpoint(checkpoint))
 

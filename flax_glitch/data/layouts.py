@@ -173,7 +173,7 @@ def _label(name: str) -> str:
 def _in_folder(folder: Path, source: Path, label: str, split: SplitName | None) -> Iterator[Row]:
     for path in sorted(pictures_below(folder)):
         place = path.relative_to(source)
-        own_id = place.with_suffix("").as_posix()
+        own_id = place.with_suffix("").as_posix().encode(errors="backslashreplace").decode()
         ifo, id, duration = parse_name(path.name) or (UNKNOWN_DETECTOR, own_id, None)
         yield place.as_posix(), "", ifo, id, duration or np.nan, label, split
 

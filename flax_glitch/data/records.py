@@ -34,7 +34,7 @@ from flax_glitch.data.layouts import (
     source_files,
 )
 from flax_glitch.data.pictures import MIN_SIDE
-from flax_glitch.data.table import COLUMNS, glitch_numbers, in_places, open_source
+from flax_glitch.data.table import as_table, glitch_numbers, in_places, open_source
 from flax_glitch.simulate import catalogue
 
 SIMULATED = "simulated"
@@ -244,8 +244,7 @@ def _locked(file: Path, progress: bool) -> Iterator[None]:
 def _read_index(folder: Path) -> Prepared:
     """Returns what was written in a folder."""
     content = json.loads((folder / INDEX).read_text())
-    table = pd.DataFrame(content["table"], columns=list(COLUMNS), dtype=object)
-    table = table.astype({"duration": float})
+    table = as_table(content["table"])
     return Prepared(
         directory=folder / VERSION,
         layout=content["layout"],

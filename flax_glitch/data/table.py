@@ -65,9 +65,7 @@ def open_source(path: Path, seed: int = 0) -> Source:
     """
     layout = find_layout(path)
     rows, notices = list_pictures(path, layout)
-    # As objects, since names of files need not be valid text.
-    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype({"duration": float})
-    table, said = _without_mislabelled(table)
+    table, said = _without_mislabelled(as_table(rows))
     notices += said
     metadata = metadata_file(path) if layout == "zenodo" else None
     if metadata is not None:
@@ -84,6 +82,12 @@ def open_source(path: Path, seed: int = 0) -> Source:
         table, said = _split_by_glitch(table, seed)
         notices += said
     return Source(path, layout, _sorted(table), tuple(notices))
+
+
+def as_table(rows: Any) -> pd.DataFrame:
+    """Returns a table of rows, or of columns by name; text is kept as it is, valid or not."""
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return table.astype({"duration": float})
 
 
 def picture_name(row: Any) -> str:
@@ -223,13 +227,13 @@ def _shares(count: int) -> list[SplitName]:
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:
     """Puts splits one after the other, classes in order, the windows of a glitch together."""
-    ranks = {"split": SPLITS, "label": ordered(table["label"])}
-    return table.sort_values(
-        ["split", "label", "ifo", "id", "duration", "path", "key"],
-        key=lambda column: column.map(ranks[column.name].index) if column.name in ranks else column,
-        na_position="first",
-        ignore_index=True,
-    )[list(COLUMNS)].astype({"split": object})
+    classes = ordered(table["label"])
+
+    def place(row: Any) -> tuple[Any, ...]:
+        first = SPLITS.index(row.split), classes.index(row.label)
+        return (*first, row.ifo, row.id, np.nan_to_num(row.duration), row.path, row.key)
+
+    return as_table(sorted(table.itertuples(index=False), key=place))
 
 
 def _joined(table: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, list[str]]:

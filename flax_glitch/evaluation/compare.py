@@ -111,6 +111,11 @@ def trained_glitches(folder: Path) -> frozenset[GlitchName]:
     return _read(path, _trained, "remove it to go without")
 
 
+def glitch_names(table: pd.DataFrame) -> frozenset[GlitchName]:
+    """Returns the glitches that the pictures of a table show."""
+    return frozenset(zip(table["ifo"], table["id"], strict=True))
+
+
 def read_system(folder: Path) -> System:
     """Returns the run in a folder with its evaluation.
 
@@ -201,11 +206,7 @@ def _table(text: str, columns: Sequence[str]) -> pd.DataFrame:
 
 def _trained(text: str) -> frozenset[GlitchName]:
     table = _table(text, (*GLITCH, "split"))
-    return _names(table[table["split"] == "train"])
-
-
-def _names(table: pd.DataFrame) -> frozenset[GlitchName]:
-    return frozenset(zip(table["ifo"], table["id"], strict=True))
+    return glitch_names(table[table["split"] == "train"])
 
 
 def _metrics(text: str) -> dict[str, Any]:
@@ -286,7 +287,7 @@ def _described(system: System) -> dict[str, Any]:
         "validation": system.epoch.get("validation"),
         "per_image": system.metrics["per_image"],
         "per_glitch": system.metrics["per_glitch"],
-        "trained_on": len(system.trained & _names(system.predictions)),
+        "trained_on": len(system.trained & glitch_names(system.predictions)),
         "published": PUBLISHED.get(described.model.name),
     }
 

@@ -1,20 +1,7 @@
-"""The classifier of glitches: an architecture, the head on top of it, and which part is trained.
+"""The classifier of glitches: an architecture and its head, what is trained, and how it is used."""
 
-A training step is a pure function of arrays and a key::
-
-    graph, *state = split(training_mode(model, train_all=False), train_all=False)
-
-    @jax.jit
-    def step(trainable, frozen, statistics, views, key):
-        model = nnx.merge(graph, trainable, frozen, statistics, copy=True)
-        logits = model(views, key)
-        return logits, nnx.state(model, nnx.BatchStat)
-"""
-
-import math
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,19 +10,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Embeddings, Features, Key, Logits, Mask, RawViews, Views
+from flax_glitch.classes import CLASSES
 from flax_glitch.config import ModelConfig, Preprocessing
-from flax_glitch.models.cnn import STACKS, Convolutions, side_by_side
-from flax_glitch.models.compact import Compact
-from flax_glitch.models.heads import FlatHead, PooledHead, SummaryHead
+from flax_glitch.models.layers import Maker
 from flax_glitch.models.preprocess import standardise
-from flax_glitch.models.resnet import ResNet50
-from flax_glitch.models.vgg import VGG16
-from flax_glitch.models.xception import Xception
-
-PRETRAINED: Mapping[str, type[ResNet50] | type[VGG16] | type[Xception]] = MappingProxyType(
-    {"resnet50": ResNet50, "vgg16": VGG16, "xception": Xception}
-)
-"""The architectures that ImageNet weights exist for, by name; `cnn.STACKS` has the others."""
+from flax_glitch.models.systems import MODELS, Backbone, Head, known
 
 DEFAULT = Preprocessing()
 
@@ -43,44 +22,23 @@ Forward = Callable[[Sequence[nnx.State], RawViews, Mask], jax.Array]
 """States that make up a model, raw pictures and which there are, to logits."""
 
 
-@runtime_checkable
-class Backbone(Protocol):
-    """What an architecture with ImageNet weights is to the classifier: pictures to maps."""
-
-    name: ClassVar[str]
-    features: ClassVar[int]
-    fine_tuned: ClassVar[str]
-
-    def __call__(
-        self, pictures: Float[Array, "n h w 3"], key: Key | None = None
-    ) -> Float[Array, "n i j c"]:
-        """Returns the feature maps of pictures."""
-        ...
-
-    @staticmethod
-    def layer_name(path: tuple[str, ...]) -> str:
-        """Returns Keras' name of the layer at a place."""
-        ...
-
-
 class Classifier(nnx.Module):
-    """Views of glitches to scores over the 22 classes.
+    """Views of glitches to scores over the classes.
 
     Args:
+        name: of the model, which tells whether the four windows of a glitch are one picture to the
+            backbone, and which layers are trained on top of given weights.
         backbone: what makes feature maps of pictures.
         head: what makes scores of feature maps.
-        merged: whether the four windows of a glitch are one picture to the backbone; else each view
-            is seen by itself.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone | Convolutions | Compact,
-        head: PooledHead | FlatHead | SummaryHead,
-        *,
-        merged: bool = False,
-    ) -> None:
-        self.backbone, self.head, self.merged = backbone, head, merged
+    def __init__(self, name: str, backbone: Backbone, head: Head) -> None:
+        self.name, self.backbone, self.head = name, backbone, head
+
+    @property
+    def last_layer(self) -> str:
+        """How the dotted names of the arrays begin that hang on the classes."""
+        return f"head.{self.head.last}."
 
     def __call__(self, views: Views, mask: Mask, key: Key | None = None) -> Logits:
         """Returns the scores of each view, or of each glitch as its only view if merged.
@@ -96,7 +54,7 @@ class Classifier(nnx.Module):
     def features(self, views: Views, mask: Mask, key: Key | None = None) -> Features:
         """Returns the feature maps of each view."""
         views = jnp.asarray(views)
-        if self.merged:  # a missing window is as even as one without any signal
+        if MODELS[self.name].merged:  # a missing window is as even as one without any signal
             views = side_by_side(views * jnp.asarray(mask)[..., None, None, None])
         batch, view, *picture = views.shape
         maps = self.backbone(views.reshape(batch * view, *picture), key)
@@ -114,7 +72,7 @@ class Classifier(nnx.Module):
 def build(
     model: ModelConfig,
     preprocessing: Preprocessing = DEFAULT,
-    classes: int = 22,
+    classes: int = len(CLASSES),
     *,
     dtype: DTypeLike | None = None,
     rngs: nnx.Rngs,
@@ -124,63 +82,31 @@ def build(
     Args:
         model: its settings; `weights` is left to `pretrained.load_weights`.
         preprocessing: what pictures it will see.
+        classes: how many it tells apart.
         dtype: type to compute in, in place of the settings' precision.
         rngs: source of the random weights.
+
+    Raises:
+        ValueError: if there is no such model.
     """
-    kinds = {"compact": _compact} | dict.fromkeys(PRETRAINED, _pretrained)
-    make = kinds.get(model.name, _custom)
-    dtype = compute_dtype(model.precision) if dtype is None else dtype
-    return make(model, preprocessing, classes, dtype, rngs)
-
-
-def _pretrained(
-    model: ModelConfig, _: Preprocessing, classes: int, dtype: DTypeLike, rngs: nnx.Rngs
-) -> Classifier:
-    momentum = model.batch_norm_momentum
-    backbone = PRETRAINED[model.name](dtype=dtype, momentum=momentum, rngs=rngs)
-    head = PooledHead(
-        backbone.features, classes, dropout=model.dropout, momentum=momentum, rngs=rngs
-    )
-    return Classifier(backbone, head)
-
-
-def _compact(
-    model: ModelConfig, preprocessing: Preprocessing, classes: int, dtype: DTypeLike, rngs: nnx.Rngs
-) -> Classifier:
-    backbone = Compact(
-        _channels(preprocessing), dtype=dtype, momentum=model.batch_norm_momentum, rngs=rngs
-    )
-    return Classifier(
-        backbone, SummaryHead(backbone.features, classes, dropout=model.dropout, rngs=rngs)
-    )
-
-
-def _custom(
-    model: ModelConfig, preprocessing: Preprocessing, classes: int, dtype: DTypeLike, rngs: nnx.Rngs
-) -> Classifier:
-    stack, channels = STACKS[model.name], _channels(preprocessing)
-    backbone = Convolutions(
-        stack,
-        channels,
-        dropout=model.dropout,
-        dtype=dtype,
+    described = known(model.name)
+    make = Maker(
+        rngs,
+        channels=1 if preprocessing.colour == "grayscale" else 3,
+        dtype=compute_dtype(model.precision) if dtype is None else dtype,
         momentum=model.batch_norm_momentum,
-        rngs=rngs,
+        dropped=model.dropout,
     )
-    sides = ((1 + stack.merged) * side // 2 ** len(stack.blocks) for side in preprocessing.shape)
-    depth = stack.blocks[-1][0] if stack.blocks else channels
-    head = FlatHead(
-        math.prod(sides) * depth, stack.dense, classes, dropout=model.dropout, rngs=rngs
+    backbone = described.backbone(make)
+    height, width = (
+        side * (2 if described.merged else 1) // backbone.reduction for side in preprocessing.shape
     )
-    return Classifier(backbone, head, merged=stack.merged)
-
-
-def _channels(preprocessing: Preprocessing) -> int:
-    return 1 if preprocessing.colour == "grayscale" else 3
+    head = described.head((height, width, backbone.features), classes, make)
+    return Classifier(model.name, backbone, head)
 
 
 def parameters(
-    model: ModelConfig, preprocessing: Preprocessing = DEFAULT, classes: int = 22
+    model: ModelConfig, preprocessing: Preprocessing = DEFAULT, classes: int = len(CLASSES)
 ) -> int:
     """Returns how many numbers a network holds, batch statistics included, as Keras counts."""
     shapes = nnx.eval_shape(lambda: build(model, preprocessing, classes, rngs=nnx.Rngs(0)))
@@ -188,14 +114,10 @@ def parameters(
     return sum(leaf.size for leaf in jax.tree.leaves(state))
 
 
-def is_merged(name: str) -> bool:
-    """Returns whether a model looks at all windows of a glitch as one picture."""
-    return name in STACKS and STACKS[name].merged
-
-
-def is_fused(name: str) -> bool:
-    """Returns whether a model is trained on what it says of all windows of a glitch together."""
-    return name == "compact" or is_merged(name)
+def side_by_side(views: Float[Array, "b 4 h w c"]) -> Float[Array, "b 1 2*h 2*w c"]:
+    """Returns the four windows of each glitch as one picture: 0.5 and 1 s above 2 and 4 s."""
+    upper, lower = (jnp.concatenate([views[:, n], views[:, n + 1]], axis=2) for n in (0, 2))
+    return jnp.concatenate([upper, lower], axis=1)[:, None]
 
 
 def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLike:
@@ -203,11 +125,6 @@ def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLik
     if precision == "auto":
         return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
     return jnp.dtype(precision)
-
-
-def is_last_layer(name: str) -> bool:
-    """Returns whether an array, by its dotted name, hangs on the number of classes."""
-    return name.startswith(("head.dense3.", "head.output."))
 
 
 def make_forward(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Forward:
@@ -276,11 +193,11 @@ def split(
 
 
 def _trained(model: Classifier, train_all: bool) -> Callable[[tuple[Any, ...], Any], bool]:
-    fine_tuned = model.backbone.fine_tuned
+    beginning = f"backbone/{MODELS[model.name].trained}"
 
     def is_trained(path: tuple[Any, ...], _: Any) -> bool:
         place = "/".join(map(str, path))
         in_head = not place.startswith("backbone")
-        return train_all or in_head or place.startswith(f"backbone/{fine_tuned}")
+        return train_all or in_head or place.startswith(beginning)
 
     return is_trained

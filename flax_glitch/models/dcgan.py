@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from flax_glitch.classes import CLASSES, DURATIONS
+from flax_glitch.classes import DURATIONS
 from flax_glitch.models.layers import Conv, batch_norm, dense
 
 SIDE = 64
@@ -31,7 +31,7 @@ LEAK = 0.2
 Maps = Float[Array, "glitch 64 64 4"]
 """The four windows of glitches, -1 (dark) to 1 (bright)."""
 
-ClassVectors = Float[Array, "glitch 22"]
+ClassVectors = Float[Array, "glitch class"]
 """1 for a glitch's class, 0 for all others."""
 
 
@@ -40,12 +40,14 @@ class Generator(nnx.Module):
 
     Args:
         width: channels of the largest maps; each smaller stage has twice as many.
+        classes: number of classes.
         rngs: source of the random weights.
     """
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, width: int, classes: int, *, rngs: nnx.Rngs) -> None:
         widths = [8 * width, 4 * width, 2 * width, width, len(DURATIONS)]
-        self.start = dense(LATENT + len(CLASSES), START**2 * widths[0], rngs=rngs)
+        self.classes = classes
+        self.start = dense(LATENT + classes, START**2 * widths[0], rngs=rngs)
         self.stages = nnx.List([Upscale(a, b, rngs=rngs) for a, b in pairwise(widths)])
         norms = [batch_norm(w, momentum=0.9, epsilon=1e-5, rngs=rngs) for w in widths[:-1]]
         self.norms = nnx.List(norms)
@@ -64,14 +66,15 @@ class Discriminator(nnx.Module):
 
     Args:
         width: channels of the largest maps; each smaller stage has twice as many.
+        classes: number of classes.
         rngs: source of the random weights.
     """
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, width: int, classes: int, *, rngs: nnx.Rngs) -> None:
         widths = [len(DURATIONS), width, 2 * width, 4 * width, 8 * width]
         layers = [Conv(a, b, 4, stride=2, padding=1, rngs=rngs) for a, b in pairwise(widths)]
         self.stages = nnx.List([nnx.SpectralNorm(layer, rngs=rngs) for layer in layers])
-        end = dense(START**2 * widths[-1], len(CLASSES), rngs=rngs)
+        end = dense(START**2 * widths[-1], classes, rngs=rngs)
         self.end = nnx.SpectralNorm(end, rngs=rngs)
 
     def __call__(self, pictures: Maps, classes: ClassVectors) -> Float[Array, " glitch"]:

@@ -1,5 +1,7 @@
 """Layers that the architectures share, computing what Keras' layers of the same name compute."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -13,6 +15,68 @@ GLOROT_UNIFORM = nnx.initializers.glorot_uniform()
 SMALL_MAP = 8
 """Below this height and width XLA's convolution on CPUs loses to a matrix product over patches, at
 2 by 2 by a hundred times (`benchmarks/convolution.py`)."""
+
+
+EPSILON = 1e-3
+"""Added to variances; Keras' own number for batch normalisation."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the layers of a network, all from the same settings and randomness.
+
+    Attributes:
+        rngs: source of the random kernels.
+        channels: of a picture, so many that a network of ours looks at; those that ImageNet weights
+            exist for look at all three.
+        dtype: type that convolutions compute in.
+        momentum: how slowly batch statistics are averaged.
+        dropped: share of units dropped in training.
+    """
+
+    rngs: nnx.Rngs
+    channels: int = 3
+    dtype: DTypeLike = jnp.float32
+    momentum: float = 0.99
+    dropped: float = 0.5
+
+    def conv(
+        self,
+        in_features: int,
+        out_features: int,
+        size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> "Conv":
+        """Returns a convolution."""
+        return Conv(
+            in_features,
+            out_features,
+            size,
+            stride=stride,
+            padding=padding,
+            bias=bias,
+            dtype=self.dtype,
+            rngs=self.rngs,
+        )
+
+    def separable(self, in_features: int, out_features: int) -> "SeparableConv":
+        """Returns a separable convolution."""
+        return SeparableConv(in_features, out_features, dtype=self.dtype, rngs=self.rngs)
+
+    def norm(self, features: int, epsilon: float = EPSILON) -> nnx.BatchNorm:
+        """Returns a batch normalisation, whose mode has yet to be chosen."""
+        return batch_norm(features, momentum=self.momentum, epsilon=epsilon, rngs=self.rngs)
+
+    def dense(self, in_features: int, out_features: int) -> nnx.Linear:
+        """Returns a fully connected layer."""
+        return dense(in_features, out_features, rngs=self.rngs)
+
+    def dropout(self) -> nnx.Dropout:
+        """Returns a dropout, whose mode has yet to be chosen."""
+        return nnx.Dropout(self.dropped, deterministic=None)
 
 
 class Conv(nnx.Module):

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import h5py
 import jax.numpy as jnp
@@ -24,28 +24,11 @@ from flax import nnx
 from tqdm import tqdm
 
 from flax_glitch.config import CACHE
-from flax_glitch.models.classifier import Backbone, Classifier
+from flax_glitch.models.classifier import Classifier
+from flax_glitch.models.systems import MODELS, KerasFile
 
 BASE = "https://storage.googleapis.com/tensorflow/keras-applications/"
 """Where Keras keeps its weight files."""
-
-OFFICIAL = MappingProxyType(
-    {
-        "resnet50": (
-            "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            "4d473c1dd8becc155b73f8504c6f6626",
-        ),
-        "vgg16": (
-            "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            "6d6bbae143d832006294945121d1f1fc",
-        ),
-        "xception": (
-            "xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            "b0042744bf5b25fce3cb969f33bebb97",
-        ),
-    }
-)
-"""Each model's file below the base, and the file's MD5 (source: Keras' own code)."""
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
@@ -71,6 +54,16 @@ class WeightsError(ValueError):
     """Weights that can't be had or don't fit; one line that names the file and the cure."""
 
 
+@runtime_checkable
+class Pretrained(Protocol):
+    """An architecture with ImageNet weights."""
+
+    @staticmethod
+    def layer_name(path: tuple[str, ...]) -> str:
+        """Returns Keras' name of the layer at a place."""
+        ...
+
+
 def load_weights(classifier: Classifier, weights: str, cache: Path = CACHE) -> None:
     """Gives the classifier's backbone the weights that the settings ask for.
 
@@ -84,14 +77,14 @@ def load_weights(classifier: Classifier, weights: str, cache: Path = CACHE) -> N
     """
     if weights == "none":
         return
-    backbone = classifier.backbone
-    if not isinstance(backbone, Backbone):
+    backbone, official = classifier.backbone, MODELS[classifier.name].keras_file
+    if official is None or not isinstance(backbone, Pretrained):
         raise WeightsError(f"{weights}: this model takes no weights of Keras; give --weights none")
-    path = imagenet_file(backbone.name, cache) if weights == "imagenet" else Path(weights)
+    path = imagenet_file(official, cache) if weights == "imagenet" else Path(weights)
     load_keras_weights(backbone, path)
 
 
-def load_keras_weights(backbone: Backbone, path: Path) -> None:
+def load_keras_weights(backbone: Pretrained, path: Path) -> None:
     """Replaces all arrays of the backbone by those of a Keras file, which has to fit exactly.
 
     Args:
@@ -136,21 +129,21 @@ def read_keras_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dic
     return arrays
 
 
-def imagenet_file(name: str, cache: Path = CACHE, *, base: str = BASE) -> Path:
+def imagenet_file(official: KerasFile, cache: Path = CACHE, *, base: str = BASE) -> Path:
     """Returns Keras' official ImageNet weights of a model, downloaded if they aren't here yet.
 
     Keras' own copy in ~/.keras/models is used where it is the right one. A broken download is
     kept beside its goal, and goes on where it stopped.
 
     Args:
-        name: the model.
+        official: the file.
         cache: folder of downloads.
         base: address of Keras' files, with a slash at its end.
 
     Raises:
         WeightsError: if the file can't be had; it says what to do.
     """
-    address, md5 = OFFICIAL[name]
+    address, md5 = official
     goal = cache / "weights" / Path(address).name
     for path in (goal, Path.home() / ".keras" / "models" / goal.name):
         if path.is_file() and _md5(path) == md5:
@@ -170,7 +163,7 @@ def imagenet_file(name: str, cache: Path = CACHE, *, base: str = BASE) -> Path:
         ) from None
 
 
-def _keras_name(backbone: Backbone, place: tuple[Any, ...]) -> str:
+def _keras_name(backbone: Pretrained, place: tuple[Any, ...]) -> str:
     layer = backbone.layer_name(place[:-1])
     is_norm = layer.endswith("_bn") or layer.startswith("batch_normalization")
     return f"{layer}/{NORM_NAMES[place[-1]] if is_norm else place[-1]}"
@@ -183,7 +176,7 @@ def _datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
     if "res2a_branch2a" in layers:
         raise WeightsError(
             f"{path}: an older training of ResNet50 under the same file name (it has a layer "
-            f"res2a_branch2a); the right file has the MD5 {OFFICIAL['resnet50'][1]}"
+            "res2a_branch2a); get Keras' newer one: --weights imagenet does"
         )
     return {
         f"{renumbered}/{_array_name(layer, name)}": file[layer][name]

@@ -6,25 +6,25 @@ He et al. 2015 (arXiv:1512.03385). Layers are named as in `keras.applications.Re
 from types import MappingProxyType
 from typing import ClassVar
 
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Key
-from flax_glitch.models.layers import Conv, batch_norm
+from flax_glitch.models.layers import Maker
 
 STAGES = MappingProxyType(
     {"conv2": (64, 3, 1), "conv3": (128, 4, 2), "conv4": (256, 6, 2), "conv5": (512, 3, 2)}
 )
 """Each stage's width, number of blocks, and stride of its first block."""
 
-BLOCKS = tuple(
-    f"{stage}_block{number}"
-    for stage, (_, blocks, _) in STAGES.items()
-    for number in range(1, blocks + 1)
+BLOCKS = MappingProxyType(
+    {
+        f"{stage}_block{number}": (width, stride if number == 1 else 1)
+        for stage, (width, blocks, stride) in STAGES.items()
+        for number in range(1, blocks + 1)
+    }
 )
-"""The blocks' names, in the order of the forward pass."""
+"""Each block's width and stride, in the order of the forward pass."""
 
 EPSILON = 1.001e-5
 """Added to variances; Keras' number for its ResNets."""
@@ -36,28 +36,18 @@ EXPANSION = 4
 class Block(nnx.Module):
     """Three convolutions beside a shortcut, which is itself convolved where the shape changes."""
 
-    def __init__(
-        self,
-        in_features: int,
-        width: int,
-        *,
-        stride: int,
-        dtype: DTypeLike,
-        momentum: float,
-        rngs: nnx.Rngs,
-    ) -> None:
+    def __init__(self, make: Maker, in_features: int, width: int, *, stride: int) -> None:
         out_features = EXPANSION * width
-        norm = {"momentum": momentum, "epsilon": EPSILON}
         self.projects = in_features != out_features
         if self.projects:
-            self.conv_0 = Conv(in_features, out_features, 1, stride=stride, dtype=dtype, rngs=rngs)
-            self.bn_0 = batch_norm(out_features, **norm, rngs=rngs)
-        self.conv_1 = Conv(in_features, width, 1, stride=stride, dtype=dtype, rngs=rngs)
-        self.bn_1 = batch_norm(width, **norm, rngs=rngs)
-        self.conv_2 = Conv(width, width, 3, padding=1, dtype=dtype, rngs=rngs)
-        self.bn_2 = batch_norm(width, **norm, rngs=rngs)
-        self.conv_3 = Conv(width, out_features, 1, dtype=dtype, rngs=rngs)
-        self.bn_3 = batch_norm(out_features, **norm, rngs=rngs)
+            self.conv_0 = make.conv(in_features, out_features, 1, stride=stride)
+            self.bn_0 = make.norm(out_features, EPSILON)
+        self.conv_1 = make.conv(in_features, width, 1, stride=stride)
+        self.bn_1 = make.norm(width, EPSILON)
+        self.conv_2 = make.conv(width, width, 3, padding=1)
+        self.bn_2 = make.norm(width, EPSILON)
+        self.conv_3 = make.conv(width, out_features, 1)
+        self.bn_3 = make.norm(out_features, EPSILON)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j d"]:
         """Returns the block's maps, in the type of its input."""
@@ -71,30 +61,16 @@ class Block(nnx.Module):
 class ResNet50(nnx.Module):
     """Pictures to feature maps, 32 times smaller and 2048 deep."""
 
-    name: ClassVar[str] = "resnet50"
     features: ClassVar[int] = 2048
-    fine_tuned: ClassVar[str] = "conv5"
-    """Where the layers that are trained on top of given weights begin their names."""
+    reduction: ClassVar[int] = 32
 
-    def __init__(
-        self, *, dtype: DTypeLike = jnp.float32, momentum: float = 0.99, rngs: nnx.Rngs
-    ) -> None:
-        self.dtype = dtype
-        self.conv1_conv = Conv(3, 64, 7, stride=2, padding=3, dtype=dtype, rngs=rngs)
-        self.conv1_bn = batch_norm(64, momentum=momentum, epsilon=EPSILON, rngs=rngs)
+    def __init__(self, make: Maker) -> None:
+        self.dtype = make.dtype
+        self.conv1_conv = make.conv(3, 64, 7, stride=2, padding=3)
+        self.conv1_bn = make.norm(64, EPSILON)
         features = 64
-        for name in BLOCKS:
-            stage, number = name.split("_block")
-            width, _, stride = STAGES[stage]
-            block = Block(
-                features,
-                width,
-                stride=stride if number == "1" else 1,
-                dtype=dtype,
-                momentum=momentum,
-                rngs=rngs,
-            )
-            setattr(self, name, block)
+        for name, (width, stride) in BLOCKS.items():
+            setattr(self, name, Block(make, features, width, stride=stride))
             features = EXPANSION * width
 
     def __call__(

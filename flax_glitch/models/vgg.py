@@ -6,13 +6,11 @@ Simonyan and Zisserman 2014 (arXiv:1409.1556). Layers are named as in `keras.app
 from types import MappingProxyType
 from typing import ClassVar
 
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Key
-from flax_glitch.models.layers import Conv
+from flax_glitch.models.layers import Maker
 
 BLOCKS = MappingProxyType(
     {"block1": (64, 2), "block2": (128, 2), "block3": (256, 3), "block4": (512, 3)}
@@ -24,12 +22,10 @@ BLOCKS = MappingProxyType(
 class Block(nnx.Module):
     """Convolutions that keep the maps' size, then a max pooling that halves it, rounding down."""
 
-    def __init__(
-        self, in_features: int, width: int, convs: int, *, dtype: DTypeLike, rngs: nnx.Rngs
-    ) -> None:
-        self.names = tuple(f"conv{number}" for number in range(1, convs + 1))
+    def __init__(self, make: Maker, in_features: int, width: int, convolutions: int) -> None:
+        self.names = tuple(f"conv{number}" for number in range(1, convolutions + 1))
         for name in self.names:
-            setattr(self, name, Conv(in_features, width, 3, padding=1, dtype=dtype, rngs=rngs))
+            setattr(self, name, make.conv(in_features, width, 3, padding=1))
             in_features = width
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j d"]:
@@ -42,19 +38,14 @@ class Block(nnx.Module):
 class VGG16(nnx.Module):
     """Pictures to feature maps, 32 times smaller and 512 deep."""
 
-    name: ClassVar[str] = "vgg16"
     features: ClassVar[int] = 512
-    fine_tuned: ClassVar[str] = "block5"
-    """Where the layers that are trained on top of given weights begin their names."""
+    reduction: ClassVar[int] = 32
 
-    def __init__(
-        self, *, dtype: DTypeLike = jnp.float32, momentum: float = 0.99, rngs: nnx.Rngs
-    ) -> None:
-        del momentum  # every architecture is built alike, and this one has no batch normalisation
-        self.dtype = dtype
+    def __init__(self, make: Maker) -> None:
+        self.dtype = make.dtype
         features = 3
-        for name, (width, convs) in BLOCKS.items():
-            setattr(self, name, Block(features, width, convs, dtype=dtype, rngs=rngs))
+        for name, (width, convolutions) in BLOCKS.items():
+            setattr(self, name, Block(make, features, width, convolutions))
             features = width
 
     def __call__(

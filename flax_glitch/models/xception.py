@@ -4,15 +4,13 @@ Chollet 2016 (arXiv:1610.02357). Layers are named as in `keras.applications.Xcep
 """
 
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Key
-from flax_glitch.models.layers import Conv, SeparableConv, batch_norm
+from flax_glitch.models.layers import Maker
 
 RESIDUAL = MappingProxyType(
     {"block2": (128, 128), "block3": (256, 256), "block4": (728, 728)}
@@ -27,20 +25,16 @@ BLOCKS = ("block1", *RESIDUAL, "block14")
 UNNAMED = ("block2", "block3", "block4", "block13")
 """The blocks whose shortcut is convolved, by layers that Keras numbers instead of naming."""
 
-EPSILON = 1e-3
-"""Added to variances; Keras' own number for batch normalisation."""
-
 
 class Entry(nnx.Module):
     """Two plain convolutions without padding, the first of which halves the size."""
 
-    def __init__(self, *, dtype: DTypeLike, momentum: float, rngs: nnx.Rngs) -> None:
-        norm = {"momentum": momentum, "epsilon": EPSILON}
-        self.conv1 = Conv(3, 32, 3, stride=2, bias=False, dtype=dtype, rngs=rngs)
-        self.conv1_bn = batch_norm(32, **norm, rngs=rngs)
-        self.conv2 = Conv(32, 64, 3, bias=False, dtype=dtype, rngs=rngs)
-        self.conv2_bn = batch_norm(64, **norm, rngs=rngs)
-        self.dtype = dtype
+    def __init__(self, make: Maker) -> None:
+        self.conv1 = make.conv(3, 32, 3, stride=2, bias=False)
+        self.conv1_bn = make.norm(32)
+        self.conv2 = make.conv(32, 64, 3, bias=False)
+        self.conv2_bn = make.norm(64)
+        self.dtype = make.dtype
 
     def __call__(self, x: Float[Array, "n h w 3"]) -> Float[Array, "n i j 64"]:
         """Returns the block's maps, in the type that is computed in."""
@@ -51,26 +45,15 @@ class Entry(nnx.Module):
 class Block(nnx.Module):
     """Separable convolutions beside a shortcut; where the width changes the size is halved."""
 
-    def __init__(
-        self,
-        in_features: int,
-        widths: tuple[int, ...],
-        *,
-        dtype: DTypeLike,
-        momentum: float,
-        rngs: nnx.Rngs,
-    ) -> None:
-        norm = {"momentum": momentum, "epsilon": EPSILON}
+    def __init__(self, make: Maker, in_features: int, widths: tuple[int, ...]) -> None:
         self.projects = in_features != widths[-1]
         if self.projects:
-            self.conv2d = Conv(
-                in_features, widths[-1], 1, stride=2, bias=False, dtype=dtype, rngs=rngs
-            )
-            self.batch_normalization = batch_norm(widths[-1], **norm, rngs=rngs)
+            self.conv2d = make.conv(in_features, widths[-1], 1, stride=2, bias=False)
+            self.batch_normalization = make.norm(widths[-1])
         self.names = tuple(f"sepconv{number}" for number in range(1, len(widths) + 1))
         for name, width in zip(self.names, widths, strict=True):
-            setattr(self, name, SeparableConv(in_features, width, dtype=dtype, rngs=rngs))
-            setattr(self, f"{name}_bn", batch_norm(width, **norm, rngs=rngs))
+            setattr(self, name, make.separable(in_features, width))
+            setattr(self, f"{name}_bn", make.norm(width))
             in_features = width
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j d"]:
@@ -88,14 +71,11 @@ class Block(nnx.Module):
 class Exit(nnx.Module):
     """Two separable convolutions without a shortcut."""
 
-    def __init__(
-        self, in_features: int, *, dtype: DTypeLike, momentum: float, rngs: nnx.Rngs
-    ) -> None:
-        norm = {"momentum": momentum, "epsilon": EPSILON}
-        self.sepconv1 = SeparableConv(in_features, 1536, dtype=dtype, rngs=rngs)
-        self.sepconv1_bn = batch_norm(1536, **norm, rngs=rngs)
-        self.sepconv2 = SeparableConv(1536, 2048, dtype=dtype, rngs=rngs)
-        self.sepconv2_bn = batch_norm(2048, **norm, rngs=rngs)
+    def __init__(self, make: Maker, in_features: int) -> None:
+        self.sepconv1 = make.separable(in_features, 1536)
+        self.sepconv1_bn = make.norm(1536)
+        self.sepconv2 = make.separable(1536, 2048)
+        self.sepconv2_bn = make.norm(2048)
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w 2048"]:
         """Returns the block's maps, in the type of its input."""
@@ -106,22 +86,17 @@ class Exit(nnx.Module):
 class Xception(nnx.Module):
     """Pictures to feature maps, about 32 times smaller and 2048 deep."""
 
-    name: ClassVar[str] = "xception"
     features: ClassVar[int] = 2048
-    fine_tuned: ClassVar[str] = "block14"
-    """Where the layers that are trained on top of given weights begin their names."""
+    reduction: ClassVar[int] = 32
 
-    def __init__(
-        self, *, dtype: DTypeLike = jnp.float32, momentum: float = 0.99, rngs: nnx.Rngs
-    ) -> None:
-        self.dtype = dtype
-        how: dict[str, Any] = {"dtype": dtype, "momentum": momentum, "rngs": rngs}
-        self.block1 = Entry(**how)
+    def __init__(self, make: Maker) -> None:
+        self.dtype = make.dtype
+        self.block1 = Entry(make)
         features = 64
         for name, widths in RESIDUAL.items():
-            setattr(self, name, Block(features, widths, **how))
+            setattr(self, name, Block(make, features, widths))
             features = widths[-1]
-        self.block14 = Exit(features, **how)
+        self.block14 = Exit(make, features)
 
     def __call__(
         self, pictures: Float[Array, "n h w 3"], key: Key | None = None

@@ -17,7 +17,8 @@ from flax_glitch.data.layouts import parse_name
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
 from flax_glitch.data.table import places
 from flax_glitch.events.triggers import event_name
-from flax_glitch.models.classifier import is_merged, make_forward
+from flax_glitch.models.classifier import make_forward
+from flax_glitch.models.systems import MODELS
 from flax_glitch.predict.calibration import temperature_of, unlikeness
 from flax_glitch.predict.verdicts import Failure, Prediction
 from flax_glitch.strain.picture import Scan
@@ -62,7 +63,7 @@ class Predictor:
         self.name, self.sha256 = description.name, description.sha256
         self.classes = description.classes
         self.preprocessing, self.calibration = description.preprocessing, description.calibration
-        self.merged = is_merged(description.model.name)
+        self.merged = MODELS[description.model.name].merged
         self.split_seed: int = (
             description.provenance.get("config", {}).get("data", {}).get("split_seed", 0)
         )

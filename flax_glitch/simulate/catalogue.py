@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
-from flax_glitch.classes import CLASSES, DURATIONS, INDEX, class_name
+from flax_glitch.classes import CLASSES, DURATIONS, class_name, with_suggestion
 from flax_glitch.config import UsageError
 from flax_glitch.files import SIMULATED_MARK, write_whole
 from flax_glitch.simulate.glitches import simulate
@@ -68,14 +68,16 @@ def draw_glitches(
         raise UsageError(f"seed {seed}: give 0 or more")
     labels = chosen_classes(classes)
     try:
-        _claim(out)
+        check_own(out, SIMULATED_MARK)
+        if not (out / SIMULATED_MARK).exists():
+            out.mkdir(parents=True, exist_ok=True)
+            (out / SIMULATED_MARK).write_text(f"{NOTE}\n")
         missing = list(_missing(out, labels, per_class, seed))
-        if missing:
-            (out / MANIFEST).unlink(missing_ok=True)
         bar = tqdm(missing, "Simulating", unit="glitch", disable=not (progress and missing))
         for label, number in bar:
+            (out / MANIFEST).unlink(missing_ok=True)
             _draw(out / label, label, number, seed)
-        if not (out / MANIFEST).exists():
+        if missing or not (out / MANIFEST).exists():
             _write_manifest(out)
     except OSError as error:
         raise ValueError(
@@ -93,25 +95,26 @@ def chosen_classes(classes: Sequence[str]) -> list[str]:
     """Returns the classes that these names mean, in index order.
 
     Raises:
-        UsageError: naming those that mean none, or if there is none at all.
+        UsageError: naming those that can't be simulated, or if there is none at all.
     """
     labels = {name: class_name(name) for name in classes}
-    if unknown := [name for name, label in labels.items() if label is None]:
-        raise UsageError(f"no class: {', '.join(unknown)}; choose from {', '.join(CLASSES)}")
+    if unknown := [name for name, label in labels.items() if label not in CLASSES]:
+        said = ", ".join(map(with_suggestion, unknown))
+        raise UsageError(f"no class to simulate: {said}; choose from {', '.join(CLASSES)}")
     if not labels:
         raise UsageError("no class to draw; name at least one")
-    return sorted({label for label in labels.values() if label}, key=CLASSES.index)
+    return [label for label in CLASSES if label in labels.values()]
 
 
-def _claim(out: Path) -> None:
-    """Marks a folder as one of simulated pictures."""
-    mark = out / SIMULATED_MARK
-    if mark.exists():
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    if any(out.iterdir()):
+def check_own(out: Path, mark: str) -> None:
+    """Checks that a folder is new or empty, or has the mark of an earlier call.
+
+    Raises:
+        UsageError: if it holds other things.
+    """
+    # In this order: another call may begin at this moment, and its mark is what it makes first.
+    if out.exists() and any(out.iterdir()) and not (out / mark).exists():
         raise UsageError(f"{out}: holds other things; give a new or empty folder")
-    mark.write_text(f"{NOTE}\n")
 
 
 def _missing(
@@ -133,12 +136,11 @@ def _name(label: str, number: int, seed: int, duration: float) -> str:
 
 def _draw(folder: Path, label: str, number: int, seed: int) -> None:
     """Simulates a glitch from random numbers of its own and writes its four windows."""
-    glitch = simulate(label, np.random.default_rng([seed, INDEX[label], number]))
+    glitch = simulate(label, np.random.default_rng([seed, CLASSES.index(label), number]))
     notes = PngInfo()
-    notes.add_text("Comment", NOTE)
-    notes.add_text("seed", f"{seed}")
-    notes.add_text("number", f"{number}")
-    notes.add_text("q", f"{glitch.q:.2f}")
+    said = {"Comment": NOTE, "seed": f"{seed}", "number": f"{number}", "q": f"{glitch.q:.2f}"}
+    for key, text in said.items():
+        notes.add_text(key, text)
     folder.mkdir(exist_ok=True)
     for duration, energies in zip(DURATIONS, glitch.energies, strict=True):
         target = folder / f"{glitch.detector}_{_name(label, number, seed, duration)}"
@@ -173,4 +175,4 @@ def _row(path: Path) -> dict[str, str]:
 
 
 def _place(row: dict[str, str]) -> tuple[int, int, int]:
-    return INDEX[row["label"]], int(row["seed"]), int(row["number"])
+    return CLASSES.index(row["label"]), int(row["seed"]), int(row["number"])

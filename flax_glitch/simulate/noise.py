@@ -1,10 +1,10 @@
-"""The noise of LIGO's detectors in their first two observing runs: as strain, and whitened."""
+"""LIGO's noise in its first two observing runs, as strain and whitened; what whitening does."""
 
 import numpy as np
 from jaxtyping import Float
 
-from flax_glitch.simulate.shapes import TIMES, Wave, band_noise, wander
-from flax_glitch.strain.whitening import SAMPLE_RATE
+from flax_glitch.simulate.shapes import TIMES, Wave, band_noise, between, wander
+from flax_glitch.strain.whitening import SAMPLE_RATE, WHITENING
 
 LINES = {
     "H1": (
@@ -20,6 +20,12 @@ LINES = {
 }  # fmt: skip
 """Frequency (Hz) and height over the noise of mains, calibration and violin-mode lines, rounded
 from the published O1 spectra (Martynov et al. 2016, Phys. Rev. D 93 112004)."""
+
+SPECTRUM_ERROR = 0.08
+"""Relative error of an amplitude that is the median of the 63 windows of 2 s in 64 s."""
+
+LINE_WIDTH = 0.5
+"""Hz: standard deviation of a line seen through a Hann window of 2 s."""
 
 
 def asd(detector: str, frequency: Float[np.ndarray, " bin"]) -> Float[np.ndarray, " bin"]:
@@ -64,3 +70,33 @@ def background(rng: np.random.Generator, detector: str) -> Wave:
         swell = np.exp(0.8 * wander(rng, rng.uniform(0.5, 4.0)) - 0.5).clip(max=1.5)
         noise += 0.015 * swell * band_noise(rng, line - 0.5, line + 0.5)
     return noise
+
+
+def whitening(rng: np.random.Generator) -> Float[np.ndarray, " bin"]:
+    """Returns the gain of a whitening filter over that of the noise without lines.
+
+    It is low at lines, the known ones and a few more, and wrong by chance elsewhere. It is given at
+    multiples of 1 / `WHITENING` Hz.
+    """
+    count = WHITENING * SAMPLE_RATE
+    frequency = np.fft.rfftfreq(count, 1 / SAMPLE_RATE)
+    gain = np.exp(SPECTRUM_ERROR * rng.normal(size=len(frequency)))
+    known = LINES[str(rng.choice(list(LINES)))]
+    minor = [(between(rng, 15.0, 600.0), between(rng, 0.3, 10.0)) for _ in range(4)]
+    for line, height in (*known, *minor):
+        seen = height * between(rng, 0.05, 1.0)
+        gain /= 1 + seen * np.exp(-0.5 * ((frequency - line) / LINE_WIDTH) ** 2)
+    return gain
+
+
+def rung(rng: np.random.Generator, wave: Wave) -> Wave:
+    """Returns a wave as it is after whitening: the filter reaches 1 s to either side of it.
+
+    It is cut there by a Hann window, or more sharply as in some real pictures.
+    """
+    response = np.fft.fftshift(np.fft.irfft(whitening(rng)))
+    response *= np.hanning(len(response)) ** between(rng, 0.1, 1.0)
+    padded = np.zeros(len(wave))
+    padded[: len(response)] = response
+    padded = np.roll(padded, -len(response) // 2)
+    return np.fft.irfft(np.fft.rfft(wave) * np.fft.rfft(padded))

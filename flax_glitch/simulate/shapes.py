@@ -16,6 +16,9 @@ SECONDS = 16
 TIMES = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE - SECONDS / 2
 """Seconds from the event."""
 
+FREQUENCIES = np.fft.rfftfreq(len(TIMES), 1 / SAMPLE_RATE)
+"""Hz; of a waveform's Fourier transform."""
+
 Wave = Float[np.ndarray, " sample"]
 """Whitened strain at `TIMES`."""
 
@@ -46,10 +49,15 @@ def pulse(
 
     Its spectrum rises as f^rise below the frequency (Hz), and falls as 1 / f^fall above it.
     """
-    ratio = np.maximum(np.fft.rfftfreq(len(TIMES), 1 / SAMPLE_RATE), 1.0) / frequency
+    ratio = np.maximum(FREQUENCIES, 1.0) / frequency
     amplitude = 1 / (ratio**-rise + ratio**fall)
     wave = np.fft.irfft(amplitude * np.exp(1j * phase), len(TIMES))
-    return np.roll(wave, round((time - TIMES[0]) * SAMPLE_RATE))
+    return delayed(wave, time - TIMES[0])
+
+
+def delayed(wave: Wave, seconds: Number) -> Wave:
+    """Returns a waveform so much later; what leaves at one end comes back at the other."""
+    return np.roll(wave, round(seconds * SAMPLE_RATE))
 
 
 def tone(frequency: Wave, amplitude: Wave | Number = 1.0, phase: Number = 0.0) -> Wave:
@@ -68,14 +76,16 @@ def wander(rng: np.random.Generator, scale: Number) -> Wave:
 
 def band_noise(rng: np.random.Generator, low: Number, high: Number) -> Wave:
     """Returns Gaussian noise of variance 1 between two frequencies (Hz), with soft edges."""
-    frequency = np.fft.rfftfreq(len(TIMES), 1 / SAMPLE_RATE)
     edge = max(0.1 * (high - low), 2 / SECONDS)
-    rise = 0.5 + 0.5 * np.tanh((frequency - low) / edge)
-    fall = 0.5 - 0.5 * np.tanh((frequency - high) / edge)
-    shape = rise * fall
-    spectrum = rng.normal(size=(2, len(frequency))) * shape
+    shape = step((FREQUENCIES - low) / edge) * step((high - FREQUENCIES) / edge)
+    spectrum = rng.normal(size=(2, len(FREQUENCIES))) * shape
     wave = np.fft.irfft(spectrum[0] + 1j * spectrum[1], len(TIMES))
     return wave / np.sqrt(np.sum(shape**2) * 4 / len(TIMES) ** 2)
+
+
+def step(place: Float[np.ndarray, " place"]) -> Float[np.ndarray, " place"]:
+    """Returns a soft step from 0, well before place 0, to 1, well after it."""
+    return 0.5 + 0.5 * np.tanh(place)
 
 
 def angle(rng: np.random.Generator) -> float:

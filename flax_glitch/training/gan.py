@@ -3,26 +3,27 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from flax import nnx
-from jaxtyping import Array, Bool, UInt8
+from jaxtyping import Array, UInt8
 from PIL import Image
 from tqdm import tqdm
 
 from flax_glitch.arrays import Picture, Units
 from flax_glitch.checkpoint import CheckpointError, RunStates
-from flax_glitch.classes import CLASSES, DURATIONS, INDEX
+from flax_glitch.classes import DURATIONS
 from flax_glitch.config import Config
 from flax_glitch.data.records import Split
-
-Entry = Any
+from flax_glitch.files import write_whole
 from flax_glitch.models.dcgan import LATENT, SIDE, Generator
 from flax_glitch.models.preprocess import LUMINANCE
 from flax_glitch.strain.picture import png
@@ -46,6 +47,9 @@ SAVE_EVERY = 300.0
 IFO = "XG"
 """Stands for the detector of generated glitches: no observatory has these letters."""
 
+LEARNT = "glitches.sha256"
+"""The file beside a GAN's state that says which glitches it learns."""
+
 GREY = np.maximum.accumulate(VIRIDIS @ np.array(LUMINANCE))
 """Luminance of viridis' colours, which falls at one place, by a third of a grey level."""
 
@@ -65,24 +69,27 @@ def train_gan(split: Split, folder: Path, *, seed: int = 0, epochs: int | None =
 
     Raises:
         ValueError: if there are no pictures.
-        CheckpointError: if the GAN there learnt other glitches, or can't be read or written.
+        CheckpointError: if the GAN there learnt other glitches or classes, or can't be read or
+            written.
         FloatingPointError: if a loss is no longer finite.
         Interrupted: after SIGINT or SIGTERM, once the state is saved.
     """
     units = known_windows(split)
     steps = STEPS if epochs is None else epochs * -(-len(units) // BATCH)
-    state, progress = initial_gan(seed), {"glitches": _digest(split.entries)}
+    state, learnt = initial_gan(seed, len(split.classes)), _digest(split)
     states = RunStates(folder)
     try:
-        if states.newest is not None:
-            state, before = states.restore(state)
-            if before != progress:
-                raise CheckpointError(f"{folder}: its GAN learnt other glitches: take a new folder")
+        if states.newest is None:
+            write_whole(folder / LEARNT, learnt)
+        elif not (folder / LEARNT).exists() or (folder / LEARNT).read_text() != learnt:
+            raise CheckpointError(f"{folder}: its GAN learnt other glitches: take a new folder")
+        else:
+            state, _ = states.restore(state)
         if state.step < steps:
-            state = _run(state, read_glitches(split, units), steps, states, progress)
+            state = _run(state, read_glitches(split, units), steps, states)
     finally:
         states.close()
-    return averaged_generator(state)
+    return averaged_generator(state, len(split.classes))
 
 
 def known_windows(split: Split) -> Units:
@@ -91,12 +98,18 @@ def known_windows(split: Split) -> Units:
     Raises:
         ValueError: if there are none.
     """
-    known = np.array([entry.duration in DURATIONS for entry in split.entries], bool)
+    known = split.table.duration.isin(DURATIONS).to_numpy()
     if not known.any():
         raise ValueError("no training pictures of 0.5, 1, 2 or 4 s: give a source that has some")
     units = split.together
     units = np.where((units >= 0) & known[units], units, -1)
     return units[units.max(axis=1) >= 0]
+
+
+def learnt_windows(split: Split, label: str) -> list[float]:
+    """Returns the windows that a class has training pictures of: others aren't learnt."""
+    durations = split.table.duration[split.table.label == label]
+    return [window for window in DURATIONS if (durations == window).any()]
 
 
 def read_glitches(split: Split, units: Units) -> Glitches:
@@ -105,9 +118,10 @@ def read_glitches(split: Split, units: Units) -> Glitches:
     for glitch, window in tqdm(np.argwhere(units >= 0), "Reading", unit="picture", leave=False):
         windows[glitch, :, :, window] = window_of(split[units[glitch, window]])
     labels = split.labels[units.max(axis=1)]
-    counts = np.bincount(labels, minlength=len(CLASSES))
-    chances = 1 / counts[labels] / np.count_nonzero(counts)
-    return Glitches(windows, units >= 0, labels, chances.astype(np.float32))
+    counts = np.bincount(labels)
+    chances = (1 / counts[labels] / np.count_nonzero(counts)).astype(np.float32)
+    classes = np.eye(len(split.classes), dtype=np.float32)[labels]
+    return Glitches(windows, units >= 0, classes, chances)
 
 
 def window_of(picture: Picture) -> Window:
@@ -123,34 +137,36 @@ def picture_of(window: Window, shape: tuple[int, int], *, grey: bool = False) ->
     return np.take(colours, np.array(image), axis=0)
 
 
+def made_up(
+    generator: Generator, split: Split, label: str, count: int, seed: int
+) -> Iterator[tuple[str, float, Window]]:
+    """Yields id, duration and pixels of each window of generated glitches of a class.
+
+    Args:
+        generator: what `train_gan` gave.
+        split: what it was trained on; a class gets the windows that it has there.
+        label: the class.
+        count: number of glitches; more of them leave the first ones as they were.
+        seed: another one gives other glitches.
+    """
+    durations = learnt_windows(split, label)
+    places = [DURATIONS.index(duration) for duration in durations]
+    glitches = imagine(generator, split.classes.index(label), count, seed)
+    for number, glitch in enumerate(glitches):
+        for duration, place in zip(durations, places, strict=True):
+            yield f"generated-{seed}-{label}-{number:04d}", duration, glitch[..., place]
+
+
 def imagine(
-    generator: Generator, label: int, numbers: Sequence[int], seed: int
-) -> UInt8[np.ndarray, "glitch 64 64 4"]:
-    """Returns the windows of generated glitches; each depends on class, number and seed alone."""
-    random = [np.random.default_rng([seed, label, number]) for number in numbers]
-    latent = np.array([one.standard_normal(LATENT, np.float32) for one in random])
+    generator: Generator, label: int, count: int, seed: int
+) -> Iterator[UInt8[np.ndarray, "64 64 4"]]:
+    """Yields the windows of glitches; each depends on class, its place and the seed alone."""
     graph, state = nnx.split(generator)
-    number = jnp.asarray(label)
-    made = []
-    for start in range(0, len(latent), BATCH):
-        rows = latent[start : start + BATCH]
-        filled_up = np.pad(rows, ((0, BATCH - len(rows)), (0, 0)))
-        made.append(np.asarray(_forward(graph, state, filled_up, number))[: len(rows)])
-    return np.concatenate(made)
-
-
-def seen_windows(entries: Sequence[Entry]) -> Bool[np.ndarray, "22 4"]:
-    """Returns of which windows there is a picture of each class: others aren't learnt."""
-    seen = np.zeros((len(CLASSES), len(DURATIONS)), bool)
-    for entry in entries:
-        if entry.duration in DURATIONS:
-            seen[INDEX[entry.label], DURATIONS.index(entry.duration)] = True
-    return seen
-
-
-def generated_id(label: int, number: int, seed: int) -> str:
-    """Returns an id that says what it is."""
-    return f"generated-{seed}-{CLASSES[label]}-{number:04d}"
+    for start in range(0, count, BATCH):
+        random = [np.random.default_rng([seed, label, start + row]) for row in range(BATCH)]
+        latent = np.array([one.standard_normal(LATENT, np.float32) for one in random])
+        made = np.asarray(_forward(graph, state, latent, jnp.asarray(label)))
+        yield from made[: count - start]
 
 
 def filled(split: Split, config: Config, folder: Path) -> Split:
@@ -163,49 +179,39 @@ def filled(split: Split, config: Config, folder: Path) -> Split:
     """
     seed = config.training.seed
     generator = train_gan(split, folder, seed=seed)
-    counts = np.bincount(split.labels, minlength=len(CLASSES))
-    mean = len(split) // np.count_nonzero(counts)
-    entries: list[Entry] = []
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    mean = int(len(split) // np.count_nonzero(counts))
+    rows: list[tuple[Any, ...]] = []
     windows: list[Window] = []
-    for label, seen in enumerate(seen_windows(split.entries)):
-        if not 0 < counts[label] < mean or not seen.any():
-            continue
-        missing = int(mean - counts[label])
-        numbers = range(-(-missing // np.count_nonzero(seen)))
-        made = np.moveaxis(imagine(generator, label, numbers, seed)[..., seen], -1, 1)
-        windows += list(made.reshape(-1, SIDE, SIDE)[:missing])
-        named = [
-            Entry("", generated_id(label, number, seed), IFO, duration, CLASSES[label])
-            for number in numbers
-            for duration in np.array(DURATIONS)[seen].tolist()
-        ]
-        entries += named[:missing]
-    first = split[0]
-    records = _Filled(
-        split.records, windows, first.shape[:2], bool((first == first[..., :1]).all())
-    )
-    return Split(split.name, (*split.entries, *entries), records)
+    for label, count in zip(split.classes, counts.tolist(), strict=True):
+        missing = max(0, mean - count) if learnt_windows(split, label) else 0
+        for id, duration, window in islice(
+            made_up(generator, split, label, missing, seed), missing
+        ):
+            rows.append(("", "", IFO, id, duration, label, split.name))
+            windows.append(window)
+    made = pd.DataFrame(rows, columns=split.table.columns).astype(split.table.dtypes)
+    table = pd.concat([split.table, made], ignore_index=True)
+    return dataclasses.replace(split, table=table, records=_Filled(split, windows))
 
 
-@dataclasses.dataclass(frozen=True)
 class _Filled:
     """A split's records and, after them, windows as such: drawn when asked for, to save memory."""
 
-    records: Any
-    windows: Sequence[Window]
-    shape: tuple[int, int]
-    grey: bool
+    def __init__(self, split: Split, windows: Sequence[Window]):
+        self._split, self._windows = split, windows
+        first = split[0]
+        self._shape = first.shape[:2]
+        self._grey = bool((first == first[..., :1]).all())
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        if number < len(self.records):
-            return self.records[number]
-        window = self.windows[number - len(self.records)]
-        return {"image": png(picture_of(window, self.shape, grey=self.grey))}
+        if number < len(self._split):
+            return self._split.records[number]
+        window = self._windows[number - len(self._split)]
+        return {"image": png(picture_of(window, self._shape, grey=self._grey))}
 
 
-def _run(
-    state: GanState, glitches: Glitches, steps: int, states: RunStates, progress: dict[str, str]
-) -> GanState:
+def _run(state: GanState, glitches: Glitches, steps: int, states: RunStates) -> GanState:
     saved, first = time.monotonic(), int(state.step)
     with stop_requests() as stop, tqdm(None, "GAN", steps, initial=first, unit="step") as bar:
         for step in range(first + 1, steps + 1):
@@ -217,7 +223,7 @@ def _run(
             bar.update()
             bar.set_postfix(real=f"{output.real_told:.2f}", made=f"{output.made_told:.2f}")
             if stop.is_set() or step == steps or time.monotonic() - saved >= SAVE_EVERY:
-                states.save(step, state, progress)
+                states.save(step, state, {})
                 saved = time.monotonic()
             if stop.is_set() and step < steps:
                 raise Interrupted
@@ -228,11 +234,12 @@ def _run(
 def _forward(
     graph: nnx.GraphDef[Generator], state: nnx.State, latent: jax.Array, label: jax.Array
 ) -> UInt8[Array, "glitch 64 64 4"]:
-    classes = jnp.tile(jax.nn.one_hot(label, len(CLASSES))[None], (len(latent), 1))
-    amplitudes = nnx.merge(graph, state, copy=True)(latent, classes)
-    return jnp.round(255 * jnp.square((amplitudes + 1) / 2)).astype(jnp.uint8)
+    network = nnx.merge(graph, state, copy=True)
+    classes = jnp.tile(jax.nn.one_hot(label, network.classes)[None], (len(latent), 1))
+    return jnp.round(255 * jnp.square((network(latent, classes) + 1) / 2)).astype(jnp.uint8)
 
 
-def _digest(entries: Sequence[Entry]) -> str:
-    """Returns what changes with the pictures that there are and their labels."""
-    return hashlib.sha256(repr(entries).encode()).hexdigest()
+def _digest(split: Split) -> str:
+    """Returns what changes with the pictures that there are and their classes."""
+    pictures = split.table[["ifo", "id", "duration", "label"]].to_csv(index=False)
+    return hashlib.sha256(f"{split.classes}\n{pictures}".encode()).hexdigest()

@@ -14,8 +14,7 @@ import optax
 from flax import nnx
 from jaxtyping import Float, UInt8
 
-from flax_glitch.arrays import AnyArray, Labels, Mask
-from flax_glitch.classes import CLASSES
+from flax_glitch.arrays import AnyArray, Mask
 from flax_glitch.models.dcgan import LATENT, ClassVectors, Discriminator, Generator, Maps
 
 BATCH = 32
@@ -42,7 +41,8 @@ class Glitches:
     windows: UInt8[AnyArray, "glitch 64 64 4"]
     """Normalised energy; 255 is 25.5, the brightest colour."""
     mask: Mask
-    labels: Labels
+    classes: Float[AnyArray, "glitch class"]
+    """1 for a glitch's class, 0 for all others."""
     chances: Float[AnyArray, " glitch"]
     """Of being drawn."""
 
@@ -82,17 +82,18 @@ class Drawn:
     classes: ClassVectors
 
 
-def initial_gan(seed: int) -> GanState:
-    """Returns the state before the first step."""
+def initial_gan(seed: int, classes: int) -> GanState:
+    """Returns the state before the first step of a GAN for so many classes."""
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles four times as fast
-    _, *generator = nnx.split(Generator(WIDTH, rngs=rngs), nnx.Param, ...)
-    _, *discriminator = nnx.split(Discriminator(WIDTH, rngs=rngs), nnx.Param, ...)
+    _, *made = nnx.split(Generator(WIDTH, classes, rngs=rngs), nnx.Param, ...)
+    _, *judged = nnx.split(Discriminator(WIDTH, classes, rngs=rngs), nnx.Param, ...)
+    generator, discriminator = (made[0], made[1]), (judged[0], judged[1])
     state = GanState(
         step=jnp.zeros((), jnp.int32),
         key=jax.random.PRNGKey(seed),
-        generator=(generator[0], generator[1]),
-        average=(generator[0], generator[1]),
-        discriminator=(discriminator[0], discriminator[1]),
+        generator=generator,
+        average=generator,
+        discriminator=discriminator,
         optimisers=(ADAM.init(generator[0]), ADAM.init(discriminator[0])),
     )
     # Copies on a named device, as restored ones are: the step is compiled once for both.
@@ -127,27 +128,27 @@ def gan_step(state: GanState, glitches: Glitches) -> tuple[GanState, GanOutput]:
     return new, GanOutput(failed, critical, real, made)
 
 
-def averaged_generator(state: GanState) -> Generator:
-    """Returns the generator to draw pictures with."""
-    network = nnx.merge(_graph(Generator, WIDTH), *state.average)
+def averaged_generator(state: GanState, classes: int) -> Generator:
+    """Returns the generator to draw pictures of so many classes with."""
+    network = nnx.merge(_graph(Generator, WIDTH, classes), *state.average)
     return nnx.view(network, use_running_average=True)
 
 
 def draw(glitches: Glitches, key: jax.Array) -> Drawn:
     """Returns a batch of glitches, drawn by their chances."""
-    size, chances = len(glitches.labels), jnp.asarray(glitches.chances)
-    numbers = jax.random.choice(key, size, (BATCH,), p=chances)
+    chances = jnp.asarray(glitches.chances)
+    numbers = jax.random.choice(key, len(chances), (BATCH,), p=chances)
     amplitudes = jnp.sqrt(jnp.asarray(glitches.windows)[numbers] / 255)
     mask = jnp.asarray(glitches.mask)[numbers, None, None]
-    labels = jnp.asarray(glitches.labels)[numbers]
-    return Drawn(2 * amplitudes - 1, mask, jax.nn.one_hot(labels, len(CLASSES)))
+    return Drawn(2 * amplitudes - 1, mask, jnp.asarray(glitches.classes)[numbers])
 
 
 def make(maker: Network, drawn: Drawn, key: jax.Array) -> tuple[Maps, nnx.State]:
     """Returns pictures of the classes drawn, dark where those lack a window, and the statistics."""
-    network = nnx.merge(_graph(Generator, WIDTH), *maker, copy=True)
+    count, classes = drawn.classes.shape
+    network = nnx.merge(_graph(Generator, WIDTH, classes), *maker, copy=True)
     network = nnx.view(network, use_running_average=False)
-    made = network(jax.random.normal(key, (len(drawn.classes), LATENT)), drawn.classes)
+    made = network(jax.random.normal(key, (count, LATENT)), drawn.classes)
     return jnp.where(drawn.mask, made, -1), nnx.state(network, nnx.BatchStat)
 
 
@@ -155,7 +156,7 @@ def criticism(
     parameters: nnx.State, norms: nnx.State, drawn: Drawn, made: Maps
 ) -> tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]:
     """Returns the discriminator's loss; and its norms and the shares that it told rightly."""
-    network = nnx.merge(_graph(Discriminator, WIDTH), parameters, norms, copy=True)
+    network = _discriminator((parameters, norms), drawn)
     pictures = jnp.concatenate([drawn.pictures, made])
     scores = network(pictures, jnp.concatenate([drawn.classes, drawn.classes]))
     on_real, on_made = jnp.split(scores, 2)
@@ -169,8 +170,12 @@ def failure(
 ) -> tuple[jax.Array, nnx.State]:
     """Returns the generator's loss, how much is seen through, and its new statistics."""
     pictures, statistics = make((parameters, statistics), drawn, key)
-    network = nnx.merge(_graph(Discriminator, WIDTH), *critic, copy=True)
-    return -jnp.mean(network(pictures, drawn.classes)), statistics
+    scores = _discriminator(critic, drawn)(pictures, drawn.classes)
+    return -jnp.mean(scores), statistics
+
+
+def _discriminator(critic: Network, drawn: Drawn) -> Discriminator:
+    return nnx.merge(_graph(Discriminator, WIDTH, drawn.classes.shape[1]), *critic, copy=True)
 
 
 def _averaged(average: Network, now: Network, step: jax.Array) -> Network:
@@ -179,5 +184,5 @@ def _averaged(average: Network, now: Network, step: jax.Array) -> Network:
 
 
 @cache
-def _graph(kind: type[Generator] | type[Discriminator], width: int) -> nnx.GraphDef:
-    return nnx.graphdef(nnx.eval_shape(lambda: kind(width, rngs=nnx.Rngs(0))))
+def _graph(kind: type[Generator] | type[Discriminator], width: int, classes: int) -> nnx.GraphDef:
+    return nnx.graphdef(nnx.eval_shape(lambda: kind(width, classes, rngs=nnx.Rngs(0))))

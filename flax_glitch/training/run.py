@@ -24,7 +24,8 @@ from flax_glitch.data.batches import batches_an_epoch, labels_of, training_batch
 from flax_glitch.data.records import Prepared, Split
 from flax_glitch.evaluation.evaluate import score
 from flax_glitch.evaluation.metrics import epoch_metrics
-from flax_glitch.models.classifier import Forward, is_fused
+from flax_glitch.models.classifier import Forward
+from flax_glitch.models.systems import MODELS
 from flax_glitch.training.card import model_card
 from flax_glitch.training.log import Record, restart_tensorboard, write_log, write_tensorboard
 from flax_glitch.training.step import (
@@ -255,7 +256,7 @@ def _train_epoch(
         total=total * run.batch_size,
         initial=progress.batch * run.batch_size,
         desc=title,
-        unit="glitch" if is_fused(run.config.model.name) else "picture",
+        unit="glitch" if MODELS[run.config.model.name].together else "picture",
         leave=False,
     ) as bar:
         for batch in batches:
@@ -290,7 +291,7 @@ def _record(
 def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | None] | None:
     if not len(split):
         return None
-    units = split.together if is_fused(run.config.model.name) else split.alone
+    units = split.together if MODELS[run.config.model.name].together else split.alone
     labels = np.asarray(labels_of(split, units))
     logits = score(partial(run.forward, state.model), split, units, run.batch_size, progress=False)
     log_probabilities = log_softmax(logits.astype(float), axis=1)

@@ -19,14 +19,15 @@ from flax_glitch.checkpoint import (
     read_description,
     start_from,
 )
-from flax_glitch.config import CACHE, Config, check
+from flax_glitch.config import CACHE, Config
 from flax_glitch.data.batches import labels_of
 from flax_glitch.data.records import Prepared, Split, prepare
 from flax_glitch.data.table import chosen_classes, count_glitches
 from flax_glitch.evaluation.evaluate import evaluate
 from flax_glitch.files import write_whole
-from flax_glitch.models.classifier import build, is_fused, make_forward
+from flax_glitch.models.classifier import build, make_forward
 from flax_glitch.models.pretrained import load_weights
+from flax_glitch.models.systems import MODELS, check
 from flax_glitch.predict.calibration import ENOUGH, fit
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.viridis import colour_distance
@@ -174,7 +175,7 @@ def make_run(
     train_split = (
         filled(real, config, folder / "dcgan") if config.data.augment_rare != "none" else real
     )
-    units = train_split.together if is_fused(config.model.name) else train_split.alone
+    units = train_split.together if MODELS[config.model.name].together else train_split.alone
     labels, classes = labels_of(train_split, units), len(prepared.classes)
     train_all = config.model.weights == "none"
     return Run(

@@ -3,18 +3,19 @@
 import numpy as np
 from jaxtyping import Complex, Float
 
-from flax_glitch.simulate.noise import asd
-from flax_glitch.simulate.ringing import rung
+from flax_glitch.simulate.noise import asd, rung
 from flax_glitch.simulate.shapes import (
+    FREQUENCIES,
     TIMES,
     Wave,
     angle,
     between,
+    delayed,
     from_quantiles,
     pulse,
     scaled,
+    step,
 )
-from flax_glitch.strain.whitening import SAMPLE_RATE
 
 BLIP_SNR = (8.8, 12.1, 17.2, 27.3, 51.2)
 BLIP_FREQUENCY = (80.7, 121.7, 170.7, 225.3, 402.4)
@@ -56,8 +57,7 @@ def repeating_blips(rng: np.random.Generator) -> Wave:
     faintest = max(rng.uniform(0.1, 0.6), min(1.0, 7 / snr))  # an echo must be seen to be one
     loud = np.where(number == 0, 1.0, [between(rng, faintest, 1.0) for _ in number])
     one = teardrop(rng)
-    shifts = np.round(times * SAMPLE_RATE).astype(int)
-    return rung(rng, snr * sum(h * np.roll(one, n) for h, n in zip(loud, shifts, strict=True)))
+    return rung(rng, snr * sum(h * delayed(one, t) for h, t in zip(loud, times, strict=True)))
 
 
 def tomte(rng: np.random.Generator) -> Wave:
@@ -73,7 +73,7 @@ def chirp(rng: np.random.Generator) -> Wave:
     """Two black holes of 5 to 60 solar masses that merge, as a detector of O1 sees them."""
     first = between(rng, 20.0, 60.0) if rng.random() < 0.8 else between(rng, 8.0, 20.0)
     second = max(5.0, first * rng.uniform(0.4, 1))
-    frequency = np.maximum(np.fft.rfftfreq(len(TIMES), 1 / SAMPLE_RATE), 1.0)
+    frequency = np.maximum(FREQUENCIES, 1.0)
     merger = rng.uniform(0.0, 0.04)
     delay = 2 * np.pi * frequency * (merger - TIMES[0]) + angle(rng)
     strain = inspiral(first, second, frequency) * np.exp(-1j * delay)
@@ -97,7 +97,7 @@ def inspiral(
     early, middle = (frequency / merger) ** (-7 / 6), (frequency / merger) ** (-2 / 3)
     amplitude = np.select([frequency < merger, frequency < ring], [early, middle], tail)
     phase = 3 / (128 * ratio) * (np.pi * total * frequency) ** (-5 / 3)
-    return amplitude * (0.5 + 0.5 * np.tanh((frequency - 20) / 4)) * np.exp(-1j * phase)
+    return amplitude * step((frequency - 20) / 4) * np.exp(-1j * phase)
 
 
 def no_glitch(rng: np.random.Generator) -> Wave:

@@ -5,11 +5,13 @@ import numpy as np
 from flax_glitch.simulate.shapes import (
     TIMES,
     Wave,
+    angle,
     band_noise,
     between,
     bump,
     from_quantiles,
     scaled,
+    step,
     tone,
     wander,
 )
@@ -27,7 +29,7 @@ def power_line(rng: np.random.Generator) -> Wave:
     width, time = between(rng, 0.05, 0.4), rng.uniform(-0.05, 0.05)
     drift = rng.normal(0, 0.4) * np.tanh((TIMES - time) / width)
     swell = bump(time, width) + rng.uniform(0, 0.3) * bump(rng.normal(0, 0.7), between(rng, 0.2, 1))
-    wave = tone(frequency + drift, swell, rng.uniform(0, 2 * np.pi))
+    wave = tone(frequency + drift, swell, angle(rng))
     snr = between(rng, 6.5, 10.0) * np.sqrt(max(1, width * frequency / 10))
     wave = scaled(wave, snr)
     for harmonic in (2, 3):
@@ -43,7 +45,7 @@ def air_compressor(rng: np.random.Generator) -> Wave:
     slope, bend = rng.normal(0, 0.015), rng.uniform(0, 0.04)
     since = np.clip((TIMES - time) / width, -2, 2)
     track = frequency * (1 + slope * since + bend * np.maximum(since, 0) ** 2)
-    wave = tone(track, bump(time, width), rng.uniform(0, 2 * np.pi))
+    wave = tone(track, bump(time, width), angle(rng))
     return scaled(wave, from_quantiles(rng, (6.5, 7.9, 8.6, 9.5, 11.5)))
 
 
@@ -60,7 +62,7 @@ def low_frequency_lines(rng: np.random.Generator) -> Wave:
     track = frequency * (1 + drift + rng.normal(0, 0.02) * TIMES)
     swell = bump(rng.normal(0, 0.1), between(rng, 0.3, 2.0))
     swell += rng.uniform(0, 0.5) * bump(rng.normal(0, 1.5), between(rng, 0.3, 1.0))
-    wave = tone(track, swell, rng.uniform(0, 2 * np.pi))
+    wave = tone(track, swell, angle(rng))
     if rng.random() < 0.3:
         wave += rng.uniform(0.2, 1.0) * tone(rng.uniform(1.05, 1.25) * track, swell)
     snr = from_quantiles(rng, (7.7, 9.4, 14.0, 22.8, 54.0))
@@ -77,7 +79,7 @@ def wandering_line(rng: np.random.Generator) -> Wave:
         hook, gate = _pieces(rng)
         track, swell = track * hook, swell * gate
     first, last, edge = -between(rng, 0.3, 7.0), between(rng, 0.3, 7.0), between(rng, 0.01, 0.3)
-    swell *= _step(np.minimum(TIMES - first, last - TIMES) / edge)
+    swell *= step(np.minimum(TIMES - first, last - TIMES) / edge)
     level = between(rng, 0.75, 1.5)
     wave = tone(track, level * swell)
     if rng.random() < 0.4:
@@ -91,18 +93,13 @@ def wandering_line(rng: np.random.Generator) -> Wave:
 
 def _pieces(rng: np.random.Generator) -> tuple[Wave, Wave]:
     """Returns a track's factor and envelope where the line comes up from below, stays, and goes."""
-    steps = between(rng, 0.08, 0.3) * rng.uniform(0.4, 1.6, 512)
-    starts = np.cumsum(steps) + TIMES[0] - steps[0]
+    lengths = between(rng, 0.08, 0.3) * rng.uniform(0.4, 1.6, 512)
+    starts = np.cumsum(lengths) + TIMES[0] - lengths[0]
     number = np.searchsorted(starts, TIMES, side="right") - 1
     since = TIMES - starts[number]
-    stay = steps * rng.uniform(0.2, 1.0, 512) ** between(rng, 0.3, 1.0)
+    stay = lengths * rng.uniform(0.2, 1.0, 512) ** between(rng, 0.3, 1.0)
     depth = between(rng, 0.08, 0.8) * rng.uniform(0, 1, 512)
     plateau, level = rng.normal(1, 0.01, 512), rng.uniform(0.4, 1.0, 512)
     hook = plateau[number] - depth[number] * np.exp(-since / between(rng, 0.006, 0.04))
-    gate = level[number] * _step(np.minimum(stay[number] - since, since - 0.006) / 0.004)
+    gate = level[number] * step(np.minimum(stay[number] - since, since - 0.006) / 0.004)
     return (hook, gate) if rng.random() < 0.7 else (hook[::-1], gate[::-1])
-
-
-def _step(place: Wave) -> Wave:
-    """Returns a soft step from 0 to 1."""
-    return 0.5 + 0.5 * np.tanh(place)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flax_glitch.simulate.ringing import rung
+from flax_glitch.simulate.noise import rung
 from flax_glitch.simulate.shapes import (
     TIMES,
     Wave,
@@ -10,13 +10,13 @@ from flax_glitch.simulate.shapes import (
     band_noise,
     between,
     bump,
+    delayed,
     from_quantiles,
     pulse,
     scaled,
     tone,
     wander,
 )
-from flax_glitch.strain.whitening import SAMPLE_RATE
 
 
 def fish(rng: np.random.Generator, fall: float) -> Wave:
@@ -28,9 +28,9 @@ def fish(rng: np.random.Generator, fall: float) -> Wave:
 
 def shoal(rng: np.random.Generator, wave: Wave, count: int, spread: float) -> Wave:
     """Returns a wave with so many fainter ones of its kind within some seconds."""
-    shifts = np.round(rng.normal(0, spread, count) * SAMPLE_RATE).astype(int)
+    delays = rng.normal(0, spread, count)
     faintest = between(rng, 0.03, 0.6)
-    return wave + sum(between(rng, faintest, 1.0) * np.roll(wave, shift) for shift in shifts)
+    return wave + sum(between(rng, faintest, 1.0) * delayed(wave, delay) for delay in delays)
 
 
 def koi_fish(rng: np.random.Generator) -> Wave:
@@ -73,7 +73,7 @@ def low_frequency_burst(rng: np.random.Generator) -> Wave:
     hump = broad_hump(rng) if kind == "broad" else long_hump(rng)
     if rng.random() < 0.6:
         hump = shoal(rng, hump, int(rng.integers(1, 5)), 0.7)
-    return snr * np.roll(hump, round(rng.normal(0, 0.04) * SAMPLE_RATE))
+    return snr * delayed(hump, rng.normal(0, 0.04))
 
 
 def rumble(rng: np.random.Generator) -> Wave:

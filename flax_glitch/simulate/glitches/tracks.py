@@ -5,6 +5,7 @@ import numpy as np
 from flax_glitch.simulate.shapes import (
     TIMES,
     Wave,
+    angle,
     between,
     bump,
     from_quantiles,
@@ -111,7 +112,7 @@ def _chirp(
     """Returns a short chirp from middle / ratio to middle * ratio (Hz)."""
     frequency = middle * ratio ** np.tanh((TIMES - time) / length)
     loudness = bump(time + rng.uniform(-0.5, 0.5) * length, rng.uniform(0.7, 1.2) * length)
-    return tone(frequency, loudness, rng.uniform(0, 2 * np.pi))
+    return tone(frequency, loudness, angle(rng))
 
 
 def track(frequency: Wave, amplitude: Wave, snr: float) -> Wave:

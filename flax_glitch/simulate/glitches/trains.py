@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from flax_glitch.simulate.shapes import (
+    FREQUENCIES,
     SECONDS,
     TIMES,
     Wave,
@@ -11,14 +12,12 @@ from flax_glitch.simulate.shapes import (
     between,
     from_quantiles,
     scaled,
+    step,
     wander,
 )
 from flax_glitch.strain.whitening import SAMPLE_RATE
 
 Spectrum = Float[np.ndarray, " bin"]
-
-FREQUENCIES = np.fft.rfftfreq(len(TIMES), 1 / SAMPLE_RATE)
-"""Hz; of a waveform's Fourier transform."""
 
 
 def helix(rng: np.random.Generator) -> Wave:
@@ -63,8 +62,7 @@ def light_modulation(rng: np.random.Generator) -> Wave:
 def _fading(rng: np.random.Generator, time: float) -> Wave:
     """Returns an envelope that rises at once and fades in a second."""
     after = TIMES - time - rng.uniform(0.0, 0.1)
-    rise = 0.5 + 0.5 * np.tanh(after / 0.04)
-    return rise * np.exp(-np.maximum(after, 0) / between(rng, 0.1, 0.6))
+    return step(after / 0.04) * np.exp(-np.maximum(after, 0) / between(rng, 0.1, 0.6))
 
 
 def pulses(

@@ -7,11 +7,17 @@ import pytest
 from flax import nnx
 from keras_oracle import make_weights, relative_error
 
-from flax_glitch.config import SYSTEMS, ModelConfig, Preprocessing
-from flax_glitch.models.classifier import build, inference_mode, parameters, training_mode
-from flax_glitch.models.cnn import STACKS, side_by_side
-from flax_glitch.models.compact import LAYERS
+from flax_glitch.config import ModelConfig, Preprocessing
+from flax_glitch.models.classifier import (
+    build,
+    inference_mode,
+    parameters,
+    side_by_side,
+    training_mode,
+)
+from flax_glitch.models.systems import MODELS
 
+STACKS = ("cnn-a", "cnn-b", "cnn-c", "gravityspy-cnn", "ann")
 RANDOM = np.random.default_rng(4)
 SMALL = Preprocessing(size=48, width=64)
 
@@ -19,17 +25,18 @@ SMALL = Preprocessing(size=48, width=64)
 def in_keras(name, preprocessing):
     """Returns the network in Keras, windows already side by side, logits out."""
     keras = pytest.importorskip("keras")
-    layers, stack = keras.layers, STACKS[name]
-    scale = 2 if stack.merged else 1
+    layers, model = keras.layers, MODELS[name]
+    stack, dense = model.backbone.keywords, model.head.keywords["widths"]
+    scale = 2 if MODELS[name].merged else 1
     height, width = preprocessing.shape
     channels = 1 if preprocessing.colour == "grayscale" else 3
     x = inputs = keras.Input((scale * height, scale * width, channels))
-    for features, size in stack.blocks:
+    for features, size, _ in stack["convolutions"]:
         x = layers.Conv2D(features, size, padding="same", activation="relu")(x)
         x = layers.Dropout(0.5)(layers.MaxPooling2D()(x))
-        x = layers.BatchNormalization()(x) if stack.normalised else x
+        x = layers.BatchNormalization()(x) if stack["normalised"] else x
     x = layers.Flatten()(x)
-    for units in stack.dense:
+    for units in dense:
         x = layers.Dropout(0.5)(layers.Dense(units, activation="relu")(x))
     return keras.Model(inputs, layers.Dense(22)(x))
 
@@ -60,7 +67,7 @@ def carry(theirs, ours):
 
 @pytest.mark.parametrize("name", STACKS)
 def test_keras_counts_the_same_parameters_at_the_report_s_size(name):
-    preprocessing = SYSTEMS[name].preprocessing
+    preprocessing = MODELS[name].settings.preprocessing
     ours = parameters(ModelConfig(name, weights="none"), preprocessing)
     assert ours == in_keras(name, preprocessing).count_params()
 
@@ -71,10 +78,10 @@ def test_on_the_same_weights_keras_gives_the_same_logits(name):
     make_weights(theirs)
     ours = without_arrays(name, SMALL)
     carry(theirs, ours)
-    views = RANDOM.normal(size=(3, 4 if STACKS[name].merged else 1, 48, 64, 3)).astype(np.float32)
+    views = RANDOM.normal(size=(3, 4 if MODELS[name].merged else 1, 48, 64, 3)).astype(np.float32)
     ours = inference_mode(ours)
     found = jax.jit(lambda views: ours(views, np.ones(views.shape[:2], bool)))(views)
-    pictures = mosaic(views) if STACKS[name].merged else views[:, 0]
+    pictures = mosaic(views) if MODELS[name].merged else views[:, 0]
     pictures = pictures[..., : theirs.input_shape[-1]]
     with jax.numpy_rank_promotion("allow"):
         expected = theirs(pictures)
@@ -124,7 +131,7 @@ def test_every_parameter_gets_a_finite_gradient_and_dropout_is_a_function_of_the
     settings = ModelConfig(name, weights="none", dropout=0.2)
     model = build(settings, SMALL, rngs=nnx.Rngs(0))
     graph, parameters, rest = nnx.split(training_mode(model, train_all=True), nnx.Param, ...)
-    views = RANDOM.normal(size=(8, 4 if model.merged else 1, 48, 64, 3)).astype(np.float32)
+    views = RANDOM.normal(size=(8, 4 if MODELS[name].merged else 1, 48, 64, 3)).astype(np.float32)
 
     @jax.jit
     def loss_of(parameters, key):
@@ -144,7 +151,7 @@ def test_the_compact_network_is_what_keras_makes_of_its_layers():
     keras = pytest.importorskip("keras")
     layers = keras.layers
     x = inputs = keras.Input((48, 64, 1))
-    for features, size, stride in LAYERS:
+    for features, size, stride in MODELS["compact"].backbone.keywords["convolutions"]:
         x = layers.ZeroPadding2D(size // 2)(x)
         x = layers.Conv2D(features, size, stride, use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))

@@ -22,6 +22,7 @@ def probabilities(label, value):
 
 
 VERDICT = Prediction(
+    names=CLASSES,
     inputs=("a_0.5.png", "a_2.0.png"),
     gravityspy_id="a",
     ifo="H1",
@@ -31,6 +32,7 @@ VERDICT = Prediction(
     probabilities=probabilities("Blip", 0.8),
 )
 WHOLE = Prediction(
+    names=CLASSES,
     inputs=("photo, big.png",),
     gravityspy_id=None,
     ifo=None,
@@ -40,6 +42,7 @@ WHOLE = Prediction(
     probabilities=probabilities("Helix", 0.3),
 )
 EVENT = Prediction(
+    names=CLASSES,
     inputs=("H1 at 1126259462.400",),
     gravityspy_id="abc",
     ifo="H1",
@@ -59,7 +62,7 @@ RESULTS = [VERDICT, Failure("bad.png", "is empty"), WHOLE]
 
 
 def rendered(form, results=RESULTS, **more):
-    return "".join(render(results, form, MODEL, **more))
+    return "".join(render(results, form, MODEL, CLASSES, **more))
 
 
 def test_json_has_one_object_a_picture_and_all_of_a_glitch_carry_its_verdict():
@@ -128,7 +131,7 @@ def test_json_and_csv_come_as_the_verdicts_do():
             yield VERDICT
 
     for form in ("json", "csv"):
-        pieces = render(endless(), form, MODEL)
+        pieces = render(endless(), form, MODEL, CLASSES)
         assert "a_0.5.png" in next(pieces) + next(pieces)
 
 
