@@ -341,7 +341,9 @@ def test_the_progress_so_far_is_the_mean_of_the_batches_and_goes_on_where_it_was
     outputs = EpochOutputs(6, 4, 3)
     assert outputs.running() == {}
     for number in range(6):
-        outputs.add(number, labels[number], StepOutput(jnp.float32(number), jnp.asarray(logits[number])))
+        outputs.add(
+            number, labels[number], StepOutput(jnp.float32(number), jnp.asarray(logits[number]))
+        )
         if number == 3:
             outputs.fetch()
             again = EpochOutputs(6, 4, 3)
