@@ -13,11 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, DURATIONS, class_name, with_suggestion
-from flax_glitch.config import UsageError
+from flax_glitch.config import UsageError, check_seed
 from flax_glitch.files import SIMULATED_MARK, write_whole
 from flax_glitch.simulate.glitches import simulate
-from flax_glitch.strain.picture import indices
-from flax_glitch.strain.viridis import VIRIDIS
+from flax_glitch.strain.picture import VIRIDIS, indices
 
 NOTE = "Simulated by flax_glitch: no detector has heard this."
 
@@ -63,8 +62,7 @@ def draw_glitches(
     """
     if per_class < 1:
         raise UsageError(f"{per_class} glitches a class can't be drawn; give at least 1")
-    if seed < 0:
-        raise UsageError(f"seed {seed}: give 0 or more")
+    check_seed(seed)
     labels = chosen_classes(classes)
     try:
         check_own(out, SIMULATED_MARK)

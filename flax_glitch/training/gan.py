@@ -26,8 +26,7 @@ from flax_glitch.data.records import Split
 from flax_glitch.files import write_whole
 from flax_glitch.models.dcgan import LATENT, SIDE, Generator
 from flax_glitch.models.preprocess import LUMINANCE
-from flax_glitch.strain.picture import png
-from flax_glitch.strain.viridis import VIRIDIS
+from flax_glitch.strain.picture import VIRIDIS, png
 from flax_glitch.training.gan_step import (
     BATCH,
     GanState,
