@@ -48,7 +48,7 @@ from flax_glitch.evaluation.report import as_text, card_figures, save_figure, wr
 from flax_glitch.models.systems import settings
 from flax_glitch.predict.calibration import fit
 from flax_glitch.predict.predictor import Predictor
-from flax_glitch.strain.viridis import colour_distance
+from flax_glitch.strain.picture import colour_distance
 from flax_glitch.training.card import model_card
 from flax_glitch.training.start import read_settings, train
 

@@ -1,9 +1,43 @@
-"""Files written whole, hashed and named: what every room needs of the disk."""
+"""Files written whole, hashed, named and fetched: what every room needs of disk and network."""
 
+import fcntl
 import hashlib
+import logging
 import os
+import sys
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter, Retry
+from requests.exceptions import ChunkedEncodingError, ConnectionError, HTTPError, InvalidSchema
+from tqdm import tqdm
+
+# What went wrong is said in one line by ourselves.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+TIMEOUT = 15.0
+"""Seconds without an answer after which a request is given up."""
+
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds to wait after the first, second and third try that failed."""
+
+BUSY = (408, 413, 429, 500, 501, 502, 503, 504)
+"""Answers after which one may ask again."""
+
+BROKEN = (ChunkedEncodingError, ConnectionError)
+"""What requests raises where an answer breaks off."""
+
+
+class BrokenOffError(OSError):
+    """A download that broke off at each try."""
+
 
 SIMULATED_MARK = "SIMULATED.txt"
 """The file by which a folder is known to hold simulated pictures."""
@@ -29,12 +63,173 @@ def write_whole(target: Path, content: bytes | str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(file: Path, progress: bool = False) -> Iterator[None]:
+    """Holds a lock that the system frees even if the process is killed.
+
+    Args:
+        file: stands for what is locked; it stays there, empty.
+        progress: whether to say that another holds it.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if progress:
+                tqdm.write(f"{file}: another process prepares this; waiting for it", sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file in hexadecimal."""
+    return _digest(path, "sha256")
+
+
+def _digest(path: Path, method: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, method).hexdigest()
+
+
+def seal(path: Path, content: Path | None = None) -> Path:
+    """Writes a file's checksum beside it, as `sha256sum` does, and returns the file.
+
+    Args:
+        path: the file.
+        content: what it will hold, if it isn't there yet.
+    """
+    write_whole(_seal_of(path), f"{sha256(content or path)}  {path.name}\n")
+    return path
+
+
+def is_intact(path: Path, md5: str = "") -> bool:
+    """Returns whether a file is there that has this MD5 or, without one, the seal beside it."""
+    try:
+        if md5:
+            return _digest(path, "md5") == md5
+        return _seal_of(path).read_text()[:64] == sha256(path)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return False
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
 
 
 def printable(text: str) -> str:
     """Returns text that stays on one line, whatever a file is called."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def download(url: str, goal: Path, *, host: str = "", md5: str = "", progress: bool = True) -> Path:
+    """Returns the file of an address, fetched unless it is there intact.
+
+    What is there of a broken download is gone on with. Of all who want a file of the goal's folder
+    at once, one fetches it and the others wait.
+
+    Args:
+        url: the address.
+        goal: where the file is to be.
+        host: the only host that is asked; that of the address if not given.
+        md5: the file's MD5; without one, a checksum is kept beside the file.
+        progress: whether to show how far it is.
+
+    Raises:
+        OSError: if the file can't be had; `why` says it in a few words.
+    """
+    part = goal.with_name(f"{goal.name}.part")
+    with locked(goal.with_name("lock"), progress), open_session(host or url) as session:
+        if is_intact(goal, md5):
+            return goal
+        for pause in (*PAUSES, 0.0):
+            if _go_on(session, url, part, progress):
+                _accept(part, goal, md5)
+                return part.replace(goal)
+            time.sleep(pause)
+    raise BrokenOffError(
+        f"broke off {len(PAUSES) + 1} times, at last after {_size(part):,} bytes; try again, it "
+        "goes on from there"
+    )
+
+
+def _go_on(session: requests.Session, url: str, part: Path, progress: bool) -> bool:
+    """Fetches what `part` doesn't hold yet; whether that ended well."""
+    done = _size(part)
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    with session.get(url, headers=headers, timeout=TIMEOUT, stream=True) as answer:
+        if answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            whole = answer.headers.get("Content-Range", "").endswith(f"/{done}")
+            if not whole:
+                part.unlink()
+            return whole
+        answer.raise_for_status()
+        if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
+            done = 0
+        total = done + int(answer.headers.get("Content-Length", 0))
+        sizes: dict[str, Any] = {"initial": done, "total": total, "unit": "B", "unit_scale": True}
+        bar = tqdm(desc=Path(url).name, disable=not progress, **sizes)
+        try:
+            with bar, part.open("ab" if done else "wb") as file:
+                for chunk in answer.iter_content(1 << 16):
+                    file.write(chunk)
+                    bar.update(len(chunk))
+        except BROKEN:
+            return False
+    return True
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _accept(part: Path, goal: Path, md5: str) -> None:
+    """Seals a download that has no MD5 to be checked by."""
+    if not md5:
+        seal(goal, part)
+    elif (found := _digest(part, "md5")) != md5:
+        part.unlink()
+        raise OSError(f"its MD5 is {found} and should be {md5}")
+
+
+def open_session(address: str) -> requests.Session:
+    """Returns a session that asks the host of an address alone, again after a pause if it's busy.
+
+    Requests refuses an address, also of a redirect, that none of its adapters is for.
+    """
+    retry = Retry(
+        len(PAUSES),
+        connect=1,
+        backoff_factor=PAUSES[0],
+        status_forcelist=BUSY,
+        respect_retry_after_header=False,  # it may say hours
+    )
+    parts = urlsplit(address)
+    session = requests.Session()
+    session.adapters.clear()
+    session.mount(f"{parts.scheme}://{parts.netloc}/", _Adapter(max_retries=retry))
+    session.headers["Accept-Encoding"] = "identity"
+    return session
+
+
+class _Adapter(HTTPAdapter):
+    """Tells of a missing answer as of a lost connection, which gwosc doesn't try ten times."""
+
+    def send(self, *args: Any, **options: Any) -> requests.Response:
+        try:
+            return super().send(*args, **options)
+        except requests.Timeout as error:
+            raise ConnectionError("no answer in time") from error
+
+
+def why(error: Exception) -> str:
+    """Returns in a few words why something couldn't be fetched."""
+    match error:
+        case InvalidSchema():
+            return f"leads to another host, which isn't asked ({error})"
+        case HTTPError(response=answer):
+            return f"the answer is {answer.status_code} {answer.reason}"
+        case requests.RequestException():
+            cause = getattr(error.args[0], "reason", error) if error.args else type(error).__name__
+            return f"can't be reached ({str(cause).rpartition(': ')[2]})"
+    return str(error)

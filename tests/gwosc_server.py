@@ -80,6 +80,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if wanted is None:
             return self.reply(200, content)
         first, last = wanted.removeprefix("bytes=").split("-")
+        if int(first) >= len(content):
+            return self.reply(416, b"", {"Content-Range": f"bytes */{len(content)}"})
         part = content[int(first) : int(last or len(content)) + 1]
         span = f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}"
         return self.reply(206, part, {"Content-Range": span})

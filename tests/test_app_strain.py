@@ -8,13 +8,15 @@ from threading import Event, Lock, Thread, Timer
 import httpx
 import numpy as np
 import pytest
-from flax_glitch.data.sources import parse_name
 from gwosc_server import RATE, write_strain
 from nearest_picture import TOYS, NearestPicture
 from test_cli import run
 
+from flax_glitch import files as network
 from flax_glitch.app import main, strain
-from flax_glitch.app.strain import Question, answer_of, captioned
+from flax_glitch.app.strain import Fields, answer_of, captioned
+from flax_glitch.cli.events import CURES
+from flax_glitch.data.layouts import parse_name
 from flax_glitch.predict.predictor import Failure
 from flax_glitch.strain import remote
 from flax_glitch.strain.files import Strain
@@ -38,7 +40,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(strain, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(remote, "HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr(remote, "PAUSES", (0.01,))
+    monkeypatch.setattr(network, "PAUSES", (0.01,))
     for module in ("flax_glitch.strain.picture", "flax_glitch.events.scans"):
         monkeypatch.setattr(f"{module}.q_scan", transform)
 
@@ -76,7 +78,7 @@ def silent(*stage, desc):
 
 
 def answered(predictor, *question):
-    return answer_of(predictor, Question(*question), silent)
+    return answer_of(predictor, Fields(*question), silent)
 
 
 def test_the_answer_is_the_object_that_the_command_line_prints(
@@ -130,7 +132,7 @@ def test_plain_numbers_are_taken_with_their_start_rate_and_detector(predictor, f
         (("1016.5", "", "gap"), "no data from GPS 1016 to 1017"),
         (("1016.5", "", "text"), "d.txt: has no numbers"),
         (("1016.5", "H1", "pickle", START, RATE), "e.npy: can't be read"),
-        (("1016.5", "H1", "numbers"), "c.npy: doesn't say its gps-start; give its start"),
+        (("1016.5", "H1", "numbers"), "c.npy: doesn't say its start; give its start"),
         (("1016.5", "H1", "numbers", START), "give its sample rate"),
         (("1016.5", "", "numbers", START, RATE), "give its detector"),
     ],
@@ -157,18 +159,22 @@ def test_the_unforeseen_is_logged_and_said_without_its_details(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_the_page_has_words_for_each_cure_of_an_event():
+    assert {*strain.CURES, "table"} == set(CURES)
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: f"{preset.name} {preset.detector}")
-def test_an_event_to_click_on_is_fetched_from_its_own_files(preset, monkeypatch):
+def test_an_event_to_click_on_is_fetched_from_its_own_files(predictor, preset, monkeypatch):
     asked = []
 
     def fetch(gps, detector, cache, *, event, progress):
         asked.append((gps, detector, event))
         return Strain(NOISE, gps - 16, float(RATE), detector)
 
-    monkeypatch.setattr(strain, "fetch", fetch)
+    monkeypatch.setattr("flax_glitch.events.find.fetch", fetch)
     when, detector, *rest = strain._fill(preset)
     assert rest[0] is None
-    strain.read_question(Question(when, detector), silent)
+    assert answered(predictor, when, detector).found["gps"] == preset.gps
     assert asked == [(preset.gps, preset.detector, preset.event)]
 
 

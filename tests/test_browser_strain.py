@@ -11,6 +11,7 @@ from nearest_picture import TOYS, NearestPicture
 from playwright.sync_api import expect
 from test_browser import DESKTOP, PHONE, download, opened, upload
 
+from flax_glitch import files
 from flax_glitch.app import main, strain
 from flax_glitch.data.pictures import load_picture
 from flax_glitch.strain import remote
@@ -36,7 +37,7 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(gwosc.api.v2, "JSON_CACHE", {})
     monkeypatch.setattr(strain, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(remote, "HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr(remote, "PAUSES", (0.01,))
+    monkeypatch.setattr(files, "PAUSES", (0.01,))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,7 @@ def test_a_click_on_an_event_fetches_it_and_it_is_there_again_offline(page, simu
 
 def test_without_a_network_one_sentence_says_so_and_what_helps(page):
     page.get_by_role("button", name="Koi Fish, H1").click()
-    expect(verdict(page)).to_contain_text("offline? give the strain file.")
+    expect(verdict(page)).to_contain_text("offline? try again later, or give the strain file")
     expect(verdict(page)).to_have_attribute("role", "alert")
     expect(page.locator(".windows img")).to_have_count(0)
     expect(page.get_by_role("button", name="Download JSON")).to_be_hidden()

@@ -2,13 +2,16 @@
 
 import csv
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from flax_glitch.data.sources import open_source
+import requests
 from gwosc_server import RATE, write_strain
 from test_cli import run
 
+from flax_glitch.data.pictures import load_picture
+from flax_glitch.data.table import open_source
 from flax_glitch.events.triggers import stable_id
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.files import Strain, StrainError
@@ -104,9 +107,63 @@ def test_an_event_by_name_is_fetched(classify, monkeypatch, capsys):
         assert (gps, detector, event) == (1126259462.4, "H1", "GW150914")
         return Strain(NOISE, 1126259446.0, float(RATE), detector)
 
-    monkeypatch.setattr("flax_glitch.cli.events.fetch", fetch)
+    monkeypatch.setattr("flax_glitch.events.find.fetch", fetch)
     assert classify("--event", "GW150914", "--detector", "H1") == 0
     assert "H1 at 1126259462.400" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--gps", 1012.25, "--strain", "noise.npy"), "doesn't say its start; give --gps-start"),
+        (
+            ("--gps", 1012.25, "--strain", f"strain/{NAME}", "--sample-rate", 8192),
+            "4096.0 by the file, and 8192.0 was given; correct --sample-rate or leave it out",
+        ),
+        (
+            ("--gps", 1012.25, "--detector", "H1"),
+            "offline? try again later, or give the strain file with --strain",
+        ),
+        (
+            ("--triggers", "gravityspy", "--strain", "strain"),
+            "later, or get it in another way and give it with --triggers",
+        ),
+    ],
+)
+def test_the_command_line_names_the_options_that_help(
+    classify, place, monkeypatch, arguments, words
+):
+    def unreachable(*_, **__):
+        raise requests.ConnectionError("no route")
+
+    np.save("noise.npy", NOISE)
+    monkeypatch.setattr(requests.Session, "send", unreachable)
+    said = classify(*arguments)
+    assert said.endswith(words) and said.count("\n") == 0
+
+
+def test_a_rows_reason_names_the_option_that_helps(classify, place, monkeypatch):
+    def unreachable(*_, **__):
+        raise StrainError("GWOSC can't be reached", "strain")
+
+    monkeypatch.setattr("flax_glitch.events.find.fetch", unreachable)
+    table = (*TABLE[:2], "--strain", "gwosc", "--out", "v.csv")
+    assert classify(*table) == "error: 5 of 5 inputs failed"
+    assert {row["error"] for row in read_csv(place / "v.csv")} == {
+        "GWOSC can't be reached, or give the strain file with --strain"
+    }
+
+
+def test_two_calls_draw_the_same_table_at_once(place, cache):
+    def drawn(_):
+        return draw(place, cache)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(drawn, range(2))) == [0, 0]
+    pictures = list((place / "drawn").rglob("*.png"))
+    assert len(pictures) == 4 * len(ROWS)
+    assert {load_picture(path).geometry for path in pictures} == {"full"}
+    assert {path.suffix for path in (place / "drawn").rglob("*.*")} == {".png"}
 
 
 def test_a_table_gets_a_row_a_trigger_and_failed_ones_keep_their_reason(classify, place, capsys):
@@ -183,12 +240,12 @@ def test_a_stopped_drawing_goes_on_and_draws_nothing_twice(place, cache, transfo
 
 
 def test_what_couldnt_be_drawn_is_listed_and_tried_again(place, cache, transform):
-    rows = [*ROWS, "1020,H1,new,Fast_Scattering", "1016,V1,far,Blip", "x,H1,,"]
+    rows = [*ROWS, "1020,H1,new,../up", "1016,V1,far,Blip", "x,H1,,"]
     write_table(place / "table.csv", rows)
     listed = place / "drawn" / "failures.csv"
     assert draw(place, cache) == f"error: 3 of 8 triggers failed; {listed} says why"
     reasons = {row["id"]: row["error"] for row in read_csv(listed)}
-    assert "'Fast_Scattering' is none of Gravity Spy's 22 classes" in reasons["new"]
+    assert "label '../up' can't be a folder's name" in reasons["new"]
     assert "no strain of V1" in reasons["far"] and "time 'x'" in reasons[""]
     assert len(transform.asked) == 5
     write_table(place / "table.csv", [*ROWS, "1020,H1,new,Whistle"])
@@ -196,16 +253,23 @@ def test_what_couldnt_be_drawn_is_listed_and_tried_again(place, cache, transform
     assert len(transform.asked) == 6 and not listed.exists()
 
 
+def test_labels_of_any_name_are_drawn_and_unknown_ones_are_listed(place, cache, capsys):
+    write_table(place / "table.csv", ["1010,H1,a,Fast Scattering", "1012,H1,b,Koi_Fihs"])
+    assert draw(place, cache) == 0
+    assert {path.parent.name for path in place.rglob("*.png")} == {"Fast_Scattering", "Koi_Fihs"}
+    said = capsys.readouterr().err
+    assert "doesn't know, taken as they are called: Koi_Fihs (did you mean Koi_Fish?)" in said
+
+
 def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch):
     table = place / "trainingset_v1d1_metadata.csv"
     rows = ["1010,H1,a,Blip,test", "1012,H1,b,Blip,train", "1014,H1,c,Tomte,validation"]
     table.write_text("\n".join(["event_time,ifo,gravityspy_id,label,sample_type", *rows]))
-    for module in ("events", "draw"):
-        monkeypatch.setattr(f"flax_glitch.cli.{module}.training_set_table", lambda cache: table)
+    monkeypatch.setattr("flax_glitch.events.find.training_set_table", lambda cache: table)
     arguments = ("--triggers", "gravityspy", "--strain", "strain", "--out", "drawn")
     assert run("draw", *arguments, "--cache", cache) == 0
-    splits = open_source(place / "drawn").splits
-    assert {name: [one.id for one in glitches] for name, glitches in splits.items()} == {
+    table = open_source(place / "drawn").table
+    assert {name: list(rows["id"].unique()) for name, rows in table.groupby("split")} == {
         "train": ["b"],
         "validation": ["c"],
         "test": ["a"],
@@ -252,6 +316,6 @@ def test_work_that_fails_is_one_line(place, cache, monkeypatch):
         "draw", "--triggers", "nowhere.csv", *TABLE[2:], "--out", "o"
     )
     assert "no strain files there" in run("draw", *TABLE[:2], "--strain", "drawn", "--out", "o")
-    monkeypatch.setattr("flax_glitch.cli.events.fetch", offline)
+    monkeypatch.setattr("flax_glitch.events.find.fetch", offline)
     code = run("draw", *TABLE[:2], "--strain", "gwosc", "--out", "o", "--cache", cache)
     assert code.startswith("error: 5 of 5 triggers failed")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gwosc_server import RATE, Server, write_strain
 
+from flax_glitch import files
 from flax_glitch.strain import remote
 from flax_glitch.strain.files import StrainError, block, read_strain
 from flax_glitch.strain.gwosc import PRESETS, event_time, fetch
@@ -40,7 +41,7 @@ def server(folder, monkeypatch):
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.setattr(gwosc.api.v2, "JSON_CACHE", {})
         monkeypatch.setattr(remote, "HOST", server.address)
-        monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
+        monkeypatch.setattr(files, "PAUSES", (0.01, 0.01, 0.01))
         yield server
 
 
@@ -188,14 +189,14 @@ def test_no_other_host_is_asked(server, cache, event):
 
 
 def impatient(monkeypatch):
-    monkeypatch.setattr(remote, "TIMEOUT", 0.05)
+    monkeypatch.setattr(files, "TIMEOUT", 0.05)
     monkeypatch.setattr(gwosc.api.v2, "TIMEOUT", 0.05)
 
 
 def test_a_server_that_doesn_t_answer_is_given_up(server, cache, monkeypatch):
     impatient(monkeypatch)
     server.fault = "silent"
-    with pytest.raises(StrainError, match=r"can't be reached \(.*timed out.*--strain"):
+    with pytest.raises(StrainError, match=r"can't be reached \(.*timed out.*later"):
         quietly(EVENT, cache)
     assert len(server.asked) <= 4
 
@@ -220,7 +221,8 @@ def test_without_a_network_one_line_says_what_to_do(server, cache):
             ask()
         assert "\n" not in str(caught.value)
         assert "Connection refused" in str(caught.value)
-        assert "offline? give the strain file with --strain" in str(caught.value)
+        assert "; offline? try again later" in str(caught.value)
+        assert caught.value.cure == "strain"
 
 
 def test_names_and_times_without_public_strain_are_told(server, cache):

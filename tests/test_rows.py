@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from flax_glitch.classes import DURATIONS
+from flax_glitch.classes import CLASSES, DURATIONS
+from flax_glitch.cli.classify import continue_rows
 from flax_glitch.predict.predictor import Failure, Prediction
-from flax_glitch.predict.rows import RowsError, continue_rows
 from flax_glitch.predict.verdicts import render
 
 MODEL = {"name": "made", "sha256": "abc" * 20}
@@ -19,8 +19,8 @@ def verdict(id, gps=1e9):
     """Of strain."""
     even = np.full(22, 1 / 22)
     return Prediction(
-        (f"H1 at {gps:.3f}",), id, "H1", DURATIONS, ("strain",) * 4, np.tile(even, (4, 1)), even,
-        gps=gps, q=5.66,
+        CLASSES, (f"H1 at {gps:.3f}",), id, "H1", DURATIONS, ("strain",) * 4,
+        np.tile(even, (4, 1)), even, gps=gps, q=5.66,
     )  # fmt: skip
 
 
@@ -28,7 +28,7 @@ RESULTS = [verdict("one"), Failure("H1 at 5.000", "no strain, nowhere\nat all"),
 
 
 def text(form, results=RESULTS, header=True):
-    return "".join(render(results, form, MODEL, header=header))
+    return "".join(render(results, form, MODEL, CLASSES, header=header))
 
 
 def ids(content, form):
@@ -41,7 +41,7 @@ def ids(content, form):
 def test_verdicts_stay_as_they_are_and_failures_fall_away(tmp_path, form):
     path = tmp_path / "out"
     path.write_text(text(form))
-    assert continue_rows(path, form, MODEL) == {("H1", "one"), ("H1", "two")}
+    assert continue_rows(path, form, MODEL, CLASSES) == {("H1", "one"), ("H1", "two")}
     assert path.read_text() == text(form, [RESULTS[0], RESULTS[2]])
     path.write_text(path.read_text() + text(form, [verdict("three")], header=False))
     assert ids(path.read_text(), form) == ["one", "two", "three"]
@@ -53,7 +53,7 @@ def test_cut_anywhere_a_file_goes_on_from_its_last_whole_row(tmp_path, form):
     whole = text(form)
     for end in [*range(0, len(whole), 7), len(whole) - 1]:
         path.write_text(whole[:end])
-        keys = continue_rows(path, form, MODEL)
+        keys = continue_rows(path, form, MODEL, CLASSES)
         kept = path.read_text()
         assert ids(kept, form) == [id for _, id in sorted(keys)]
         assert keys or not kept
@@ -62,7 +62,7 @@ def test_cut_anywhere_a_file_goes_on_from_its_last_whole_row(tmp_path, form):
 
 
 def test_there_may_be_no_file_yet(tmp_path):
-    assert continue_rows(tmp_path / "none", "csv", MODEL) == set()
+    assert continue_rows(tmp_path / "none", "csv", MODEL, CLASSES) == set()
     assert not (tmp_path / "none").exists()
 
 
@@ -98,8 +98,8 @@ def pictures_verdict(form):
 def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
     path = tmp_path / "out"
     path.write_text(content)
-    with pytest.raises(RowsError, match=f"holds something else than {form.upper()} verdicts"):
-        continue_rows(path, form, MODEL)
+    with pytest.raises(ValueError, match=f"holds something else than {form.upper()} verdicts"):
+        continue_rows(path, form, MODEL, CLASSES)
     assert path.read_text() == content
 
 
@@ -107,6 +107,6 @@ def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
 def test_the_verdicts_of_another_model_are_not_mixed_in(tmp_path, form):
     path = tmp_path / "out"
     path.write_text(text(form))
-    with pytest.raises(RowsError, match=r"begun with another model .*abcabcabcabc"):
-        continue_rows(path, form, MODEL | {"sha256": "def" * 20})
+    with pytest.raises(ValueError, match=r"begun with another model .*abcabcabcabc"):
+        continue_rows(path, form, MODEL | {"sha256": "def" * 20}, CLASSES[:3])
     assert path.read_text() == text(form)

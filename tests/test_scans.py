@@ -5,10 +5,11 @@ import time
 
 import numpy as np
 import pytest
-from flax_glitch.data.sources import open_source
 from gwosc_server import RATE, write_strain
 
 from flax_glitch.data.pictures import load_picture
+from flax_glitch.data.table import open_source
+from flax_glitch.events.find import list_strain, read_around
 from flax_glitch.events.scans import (
     AHEAD,
     PATIENCE,
@@ -20,7 +21,6 @@ from flax_glitch.events.scans import (
 )
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.strain.files import StrainError
-from flax_glitch.strain.folder import list_strain, read_around
 from flax_glitch.strain.picture import Scan, scan
 from flax_glitch.strain.remote import OfflineError
 
@@ -62,17 +62,16 @@ def test_drawn_pictures_are_a_source_and_load_as_the_very_pixels_of_the_scan(out
     passed_on = list(write_scans(outcomes, lambda one: labelled_paths(one, tmp_path)))
     assert passed_on == outcomes
     source = open_source(tmp_path)
-    assert sorted((one.id, one.ifo, one.label) for one in source.glitches) == [
+    assert set(zip(*(source.table[name] for name in ("id", "ifo", "label")), strict=True)) == {
         ("early", "H1", "Blip"),
         ("late", "H1", "Koi_Fish"),
-    ]
+    }
+    assert len(source.table) == 8
     scans = {trigger.id: outcome for trigger, outcome in outcomes if isinstance(outcome, Scan)}
-    for glitch in source.glitches:
-        assert list(glitch.views) == [0.5, 1.0, 2.0, 4.0]
-        for duration, ref in glitch.views.items():
-            loaded = load_picture(ref.path)
-            assert loaded.geometry == "full"
-            np.testing.assert_array_equal(loaded.pixels, scans[glitch.id].views[duration])
+    for row in source.table.itertuples():
+        loaded = load_picture(source.root / row.path)
+        assert loaded.geometry == "full"
+        np.testing.assert_array_equal(loaded.pixels, scans[row.id].views[row.duration])
 
 
 def test_names_are_gravity_spys_and_folders_the_classes(tmp_path):
@@ -83,8 +82,15 @@ def test_names_are_gravity_spys_and_folders_the_classes(tmp_path):
     assert {path.parent.name for path in labelled_paths(trigger, tmp_path)} == {"Repeating_Blips"}
     unlabelled = Trigger("L1", 1e9, "abc")
     assert labelled_paths(unlabelled, tmp_path) == picture_paths(unlabelled, tmp_path)
-    with pytest.raises(TriggerError, match="'Fast_Scattering' is none of Gravity Spy's 22 classes"):
-        labelled_paths(Trigger("L1", 1e9, "abc", "Fast_Scattering"), tmp_path)
+    for label, name in (("Fast scattering", "Fast_Scattering"), ("Koi Fihs 2", "Koi Fihs 2")):
+        paths = labelled_paths(Trigger("L1", 1e9, "abc", label), tmp_path)
+        assert {path.parent for path in paths} == {tmp_path / name}
+
+
+@pytest.mark.parametrize("label", ["../up", ".hidden", "a/b", "x" * 100, "a\nb"])
+def test_a_label_that_can_be_no_folders_name_is_refused(tmp_path, label):
+    with pytest.raises(TriggerError, match=r"label '.*' can't be a folder's name; use 1 to 99"):
+        labelled_paths(Trigger("L1", 1e9, "abc", label), tmp_path)
 
 
 def test_a_host_out_of_reach_is_given_up_and_a_short_outage_is_not(monkeypatch):
@@ -120,6 +126,34 @@ def test_ahead_keeps_the_order_and_takes_a_bounded_number_of_items():
         assert next(results) == expected
         assert len(taken) <= expected + AHEAD
     assert next(results, None) is None
+
+
+@pytest.mark.parametrize("finish", [False, True])
+def test_what_is_finished_is_handed_on_before_more_is_taken(finish):
+    taken = []
+
+    def items():
+        for number in range(20):
+            taken.append(number)
+            yield number
+            time.sleep(0.02)  # as a transform takes
+
+    for expected, result in enumerate(ahead(lambda number: number, items(), 2, finish=finish)):
+        assert result == expected
+        assert len(taken) <= expected + 3
+
+
+def test_verdicts_on_drawn_events_come_while_later_ones_are_transformed(tmp_path):
+    scanned = []
+
+    def outcomes():
+        for number in range(12):
+            scanned.append(number)
+            yield Trigger("H1", 1000.0 + number, f"id{number}"), StrainError("none")
+            time.sleep(0.02)
+
+    next(write_scans(outcomes(), lambda one: picture_paths(one, tmp_path)))
+    assert len(scanned) <= 3
 
 
 def test_work_goes_on_at_the_same_time():

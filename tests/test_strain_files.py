@@ -91,13 +91,13 @@ def test_of_a_long_file_only_the_part_around_is_read(write, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("H1.npy", {}, "doesn't say its gps-start; give --gps-start"),
-        ("H1.npy", {"gps_start": 1.0}, "doesn't say its sample-rate; give --sample-rate"),
+        ("H1.npy", {}, "doesn't say its start"),
+        ("H1.npy", {"gps_start": 1.0}, "doesn't say its sample rate"),
         ("H1.hdf5", {"sample_rate": 16384.0}, "is 4096.0 by the file, and 16384.0 was given"),
         ("H1.hdf5", {"gps_start": 5.0}, "is 1126259446.0 by the file, and 5.0 was given"),
         ("H1.hdf5", {"detector": "L1"}, "is H1 by the file, and L1 was given"),
         ("H1.hdf5", {"around": (1.0, 2.0)}, "1126259446 to 1126259451, nothing from GPS 1 to 2"),
-        ("some.txt", {"gps_start": 1.0, "sample_rate": 1.0}, "detector; give --detector"),
+        ("some.txt", {"gps_start": 1.0, "sample_rate": 1.0}, "doesn't say its detector"),
         ("H1.npy", {"gps_start": 1.0, "sample_rate": 0.5}, "0.5 samples a second"),
         ("H1.npy", {"gps_start": float("nan"), "sample_rate": 1.0}, "starts at GPS nan"),
     ],

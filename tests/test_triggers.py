@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from gwosc_server import Server
 
+from flax_glitch import files
 from flax_glitch.classes import CLASSES
 from flax_glitch.events.triggers import (
     TRAINING_SET,
@@ -14,7 +15,7 @@ from flax_glitch.events.triggers import (
     stable_id,
     training_set_table,
 )
-from flax_glitch.strain import remote
+from flax_glitch.strain.formats import StrainError
 
 
 @pytest.fixture
@@ -124,8 +125,8 @@ def test_a_table_without_its_columns_or_rows_says_which(table, lines, message):
 def zenodo(tmp_path, monkeypatch):
     """A stand-in for Zenodo that serves a table of two thousand rows."""
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(remote, "TIMEOUT", 0.3)
+    monkeypatch.setattr(files, "PAUSES", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(files, "TIMEOUT", 0.3)
     served = tmp_path / "served"
     served.mkdir()
     rows = "".join(f"{1126400000 + n}.5,H1,id{n},Blip\n" for n in range(2000))
@@ -153,15 +154,16 @@ def test_the_training_sets_table_is_fetched_once_and_a_broken_download_goes_on(
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("silent", "can't be reached .*offline. get it in another way and give it with --triggers"),
+        ("silent", "can't be reached .*; offline. try again later"),
         ("elsewhere", "leads to another host"),
         ("cut", "broke off 4 times"),
     ],
 )
 def test_a_table_that_cant_be_fetched_is_one_line(zenodo, tmp_path, fault, message):
     zenodo.fault = fault
-    with pytest.raises(TriggerError, match=message) as raised:
+    with pytest.raises(StrainError, match=message) as raised:
         training_set_table(tmp_path / "cache", zenodo.address)
+    assert raised.value.cure == "table"
     assert "\n" not in str(raised.value) and TRAINING_SET in str(raised.value)
 
 

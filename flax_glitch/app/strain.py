@@ -18,12 +18,12 @@ from flax_glitch.app.classify import add_json, add_verdict, bars_of, verdict_of
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
+from flax_glitch.events.find import Found, Question, find
 from flax_glitch.events.scans import picture_paths, write_scans
-from flax_glitch.events.triggers import Trigger, stable_id
 from flax_glitch.predict.predictor import Failure, Predictor
 from flax_glitch.predict.verdicts import as_objects
-from flax_glitch.strain.files import LENGTHS, Strain, StrainError, read_strain
-from flax_glitch.strain.gwosc import PRESETS, Preset, event_time, fetch
+from flax_glitch.strain.files import LENGTHS, Strain, StrainError
+from flax_glitch.strain.gwosc import PRESETS, Preset
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE
 from flax_glitch.strain.picture import SITES, scan
 
@@ -37,13 +37,15 @@ UNEXPECTED = "Something went wrong: try another time or file"
 SELF_DESCRIBED = (".hdf5", ".h5", ".gwf")
 """Suffixes of files that say when they begin and how often they were sampled."""
 
-OWN_WORDS = {
-    "--gps-start": "its start",
-    "--sample-rate": "its sample rate",
-    "--detector": "its detector",
-    " with --strain": "",
+CURES = {
+    **{f"give {what}": f"; give its {what}" for what in ("start", "sample rate", "detector")},
+    **{
+        f"correct {what}": f"; correct its {what} or leave it out"
+        for what in ("start", "sample rate", "detector")
+    },
+    "strain": ", or give the strain file",
 }
-"""What the page says in the place of the command line's options."""
+"""What the page says of each cure that an error may have."""
 
 _computing = threading.Lock()  # Who comes while the transform is compiled waits for that.
 _ending = threading.Event()
@@ -51,8 +53,8 @@ _ending = threading.Event()
 Progress = Callable[..., Any]
 
 
-class Question(NamedTuple):
-    """What a visitor gives: an event's name or GPS time, a detector, and a file, if any."""
+class Fields(NamedTuple):
+    """What a visitor fills in: an event's name or GPS time, a detector, and a file, if any."""
 
     when: str
     detector: str
@@ -82,8 +84,8 @@ def add(predictor: Predictor, tab: gr.Tab) -> None:
     outputs = [answer, verdict, bars, *_add_files()]
 
     def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        *question, count = given
-        return _shown(answer_of(predictor, Question(*question), progress), count)
+        *fields, count = given
+        return _shown(answer_of(predictor, Fields(*fields), progress), count)
 
     asking: dict[str, Any] = {
         "fn": ask,
@@ -179,28 +181,52 @@ def _describe(path: str | None) -> tuple[Any, Any, Any]:
     return "" if path else "H1", *hidden
 
 
-def answer_of(predictor: Predictor, question: Question, progress: Progress) -> Answer | Failure:
+def answer_of(predictor: Predictor, fields: Fields, progress: Progress) -> Answer | Failure:
     """Returns the verdict on an event with its files, or the sentence that says why not."""
+    path = fields.path
     try:
-        return _answer(predictor, question, progress)
+        question = _question(fields)
+        progress(0.1, desc="Reading the file" if path else "Fetching strain from gwosc.org")
+        return _answer(predictor, find(question), progress)
     except StrainError as error:
-        said = str(error)
+        said = error.worded(CURES)
     except Exception:
-        logging.exception("%s: no answer", question)
+        logging.exception("%s: no answer", fields)
         said = UNEXPECTED
-    for option, words in OWN_WORDS.items():
-        said = said.replace(option, words)
-    if question.path:
-        said = said.replace(question.path, Path(question.path).name)
-    return Failure("", said)
+    return Failure("", said.replace(path, Path(path).name) if path else said)
 
 
-def _answer(predictor: Predictor, question: Question, progress: Progress) -> Answer:
-    strain, gps = read_question(question, progress)
-    trigger = Trigger(strain.detector, gps, stable_id(strain.detector, gps))
+def _question(fields: Fields) -> Question:
+    when = fields.when.strip()
+    if not when:
+        raise StrainError("Give the event's name or its GPS time")
+    if not (fields.path or fields.detector):
+        raise StrainError("Choose a detector, or give a file that tells")
+    try:
+        event, gps = None, float(when)
+    except ValueError:
+        event, gps = when, None
+    return Question(
+        event=event,
+        gps=gps,
+        detector=fields.detector or None,
+        strain=fields.path,
+        gps_start=_float(fields.start),
+        sample_rate=_float(fields.sample_rate),
+        cache=CACHE,
+    )
+
+
+def _float(number: float | int | None) -> float | None:
+    return None if number is None else float(number)
+
+
+def _answer(predictor: Predictor, events: Found, progress: Progress) -> Answer:
+    (trigger,) = events.triggers
+    strain = events.read(trigger.detector, trigger.gps)
     progress(0.5, desc="Transforming (half a minute the first time)")
     with _computing:
-        made = scan(strain, gps)
+        made = scan(strain, trigger.gps)
         progress(0.8, desc="Classifying and drawing")
         (verdict,) = predictor.classify_scans([made], [trigger.id])
     found = as_objects(verdict, {"name": predictor.name, "sha256": predictor.sha256})[0]
@@ -209,45 +235,11 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
     list(write_scans([(trigger, made)], lambda _: pictures))
     archive = folder / f"{trigger.detector}_{trigger.id}.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        for path in pictures:
-            file.write(path, path.name)
+        for picture in pictures:
+            file.write(picture, picture.name)
     text = archive.with_suffix(".json")
     text.write_text(json.dumps(found) + "\n", encoding="utf-8")
     return Answer(verdict_of(verdict), found, pictures, archive, text)
-
-
-def read_question(question: Question, progress: Progress) -> tuple[Strain, float]:
-    """Returns the strain about an event, from the file or from GWOSC, and its GPS time.
-
-    Raises:
-        StrainError: if there is none, or what is given doesn't do.
-    """
-    when = question.when.strip()
-    if not when:
-        raise StrainError("Give the event's name or its GPS time")
-    progress(0.1, desc="Reading the file" if question.path else "Fetching strain from gwosc.org")
-    try:
-        gps, event = float(when), None
-    except ValueError:
-        gps, event = event_time(when), when
-    if question.path:
-        reach = (gps - LENGTHS[0], gps + LENGTHS[0])
-        return read_strain(
-            Path(question.path),
-            detector=question.detector or None,
-            gps_start=_float(question.start),
-            sample_rate=_float(question.sample_rate),
-            around=reach,
-        ), gps
-    if not question.detector:
-        raise StrainError("Choose a detector, or give a file that tells")
-    known = {(preset.gps, preset.detector): preset.event for preset in PRESETS}
-    event = event or known.get((gps, question.detector))
-    return fetch(gps, question.detector, CACHE, event=event, progress=False), gps
-
-
-def _float(number: float | int | None) -> float | None:
-    return None if number is None else float(number)
 
 
 def _shown(answer: Answer | Failure, count: float | int) -> tuple[Any, ...]:

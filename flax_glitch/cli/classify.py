@@ -1,25 +1,36 @@
 """`flax-glitch classify`: pictures or strain in, verdicts out."""
 
+import csv
+import io
+import json
 import sys
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from tqdm import tqdm
 
-from flax_glitch.classes import CLASSES
-from flax_glitch.cli.events import Events, Found, check_arguments, find_events, progress
+from flax_glitch.cli.events import CURES, Events, check_arguments, find_events, progress
 from flax_glitch.cli.terminal import ODD_NAMES, open_predictor, screen
 from flax_glitch.config import UsageError
 from flax_glitch.data.layouts import pictures_below
+from flax_glitch.events.find import Found
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
+from flax_glitch.files import write_whole
 from flax_glitch.predict.predictor import SIZES, Predictor
-from flax_glitch.predict.rows import continue_rows
-from flax_glitch.predict.verdicts import NO_CALIBRATION, Failure, Prediction, render
+from flax_glitch.predict.verdicts import (
+    COLUMNS,
+    NO_CALIBRATION,
+    Failure,
+    Prediction,
+    csv_columns,
+    csv_line,
+    render,
+)
 from flax_glitch.strain.picture import Scan
 
 Inputs = tyro.conf.Positional[tuple[Path, ...]]
@@ -69,8 +80,6 @@ def classify_inputs(
         out: File to write to, instead of the screen.
     """
     check_arguments(events, bool(inputs))
-    if not 1 <= top_k <= len(CLASSES):
-        raise UsageError(f"--top-k {top_k}: give 1 to {len(CLASSES)}")
     if coverage is not None and not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: give a share between 0 and 1, such as 0.9")
     form = format or FORMS.get(out.suffix.lower() if out else "", "table")
@@ -78,6 +87,9 @@ def classify_inputs(
     if resumed and form == "table":
         raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
     predictor = open_predictor(checkpoint, events.cache)
+    classes = predictor.classes
+    if not 1 <= top_k <= len(classes):
+        raise UsageError(f"--top-k {top_k}: give 1 to {len(classes)}")
     if coverage and not predictor.calibration:
         raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
     model = {"name": predictor.name, "sha256": predictor.sha256}
@@ -86,10 +98,10 @@ def classify_inputs(
         results = _of_pictures(predictor, *find_pictures(inputs))
     else:
         found = find_events(events)
-        done = continue_rows(resumed, form, model) if resumed else set()
+        done = continue_rows(resumed, form, model, classes) if resumed else set()
         results = _of_strain(predictor, found, done, events.pictures)
     tally: Counter[str] = Counter()
-    pieces = render(_counted(results, tally), form, model, top_k, not done, coverage)
+    pieces = render(_counted(results, tally), form, model, classes, top_k, not done, coverage)
     mode = "a" if done else "w"
     target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
     with closing(results), target as file:
@@ -127,7 +139,7 @@ def _of_strain(
     if folder:
         outcomes = write_scans(outcomes, lambda trigger: picture_paths(trigger, folder))
     scans = (
-        scan if isinstance(scan, Scan) else Failure(trigger.name, str(scan))
+        scan if isinstance(scan, Scan) else Failure(trigger.name, scan.worded(CURES))
         for trigger, scan in outcomes
     )
     with closing(outcomes), progress(found, len(waiting)) as bar:
@@ -145,3 +157,64 @@ def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
         if not inside
     ]
     return list(dict.fromkeys(chain.from_iterable(found.values()))), missing
+
+
+def continue_rows(
+    path: Path, form: str, model: Mapping[str, str], classes: Sequence[str]
+) -> set[tuple[str, str]]:
+    """Leaves only whole rows with verdicts in a file; returns the detector and id of each.
+
+    Rows of failures fall away, to be tried again, and a last line that was half written.
+
+    Args:
+        path: what `render` wrote of strain, whole or in part; there may be none yet.
+        form: its format, csv or json.
+        model: name and sha256 of the model that it must come from.
+        classes: the classes of that model.
+
+    Raises:
+        ValueError: if the file holds anything else; it is then left as it is.
+    """
+    if not path.exists():
+        return set()
+    try:
+        rows = _whole_rows(path.read_bytes().decode(errors="replace"), form)
+        keys = {(row["ifo"], row["gravityspy_id"]) for row in rows if float(row["gps"])}
+        models = {_model(row) for row in rows} - {model["sha256"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: holds something else than {form.upper()} verdicts on triggers, and is left "
+            "as it is; name another --out"
+        ) from error
+    if models:
+        raise ValueError(
+            f"{path}: was begun with another model ({models.pop()[:12]}…, now "
+            f"{model['sha256'][:12]}…); give that --checkpoint, or name another --out"
+        )
+    write_whole(path, "".join(_lines(rows, form, csv_columns(classes))))
+    return keys
+
+
+def _whole_rows(text: str, form: str) -> list[dict[str, Any]]:
+    """Returns the whole rows that have a verdict."""
+    start = ",".join(COLUMNS) if form == "csv" else '{"input": '
+    if not text.startswith(start[: len(text)]):
+        raise ValueError("begins otherwise")
+    whole = text[: text.rfind("\n") + 1]
+    rows: Iterable[dict[str, Any]] = (
+        csv.DictReader(io.StringIO(whole)) if form == "csv" else map(json.loads, whole.splitlines())
+    )
+    return [row for row in rows if not row.get("error")]
+
+
+def _lines(rows: list[dict[str, Any]], form: str, columns: Sequence[str]) -> Iterable[str]:
+    if form == "json":
+        return [json.dumps(row) + "\n" for row in rows]
+    header = [dict(zip(columns, columns, strict=True))] if rows else []
+    return [csv_line(columns, row) for row in header + rows]
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """Returns the hash of a row's model, which JSON has beside its name."""
+    model = row["model"]
+    return str(model if isinstance(model, str) else model["sha256"])

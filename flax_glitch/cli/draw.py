@@ -7,10 +7,12 @@ from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
-from flax_glitch.cli.events import GRAVITYSPY, Found, open_table, progress
+from flax_glitch.cli.events import CURES, find_events, progress
 from flax_glitch.config import CACHE, keep_compiled
+from flax_glitch.data.layouts import unknown_classes
+from flax_glitch.events.find import GRAVITYSPY, Found, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
-from flax_glitch.events.triggers import Trigger, TriggerError, training_set_table
+from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.strain.picture import Scan
 
 FAILURES = "failures.csv"
@@ -40,10 +42,12 @@ def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) ->
         cache: Folder for what is fetched.
     """
     keep_compiled(cache)
-    found = open_table(triggers, strain, cache)
+    found = find_events(Question(triggers=triggers, strain=strain, cache=cache))
+    for notice in unknown_classes(one.label for one in found.triggers if one.label):
+        sys.stderr.write(f"note: {notice}\n")
     out.mkdir(parents=True, exist_ok=True)
-    if triggers == GRAVITYSPY:
-        shutil.copy(training_set_table(cache), out)  # it says which split each glitch is in
+    if triggers == GRAVITYSPY and found.table:
+        shutil.copy(found.table, out)  # it says which split each glitch is in
     failed = 0
     with (out / FAILURES).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -56,7 +60,7 @@ def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) ->
     total = len(found.triggers) + len(found.faulty)
     if failed:
         sys.exit(f"error: {failed} of {total} triggers failed; {out / FAILURES} says why")
-    (out / FAILURES).unlink()
+    (out / FAILURES).unlink(missing_ok=True)  # a second call may be at it too
     sys.stdout.write(f"{total} glitches are drawn in {out}\n")
 
 
@@ -70,14 +74,14 @@ def _draw(found: Found, out: Path) -> Generator[Row, None, None]:
             if not all(path.exists() for path in labelled_paths(trigger, out)):
                 waiting.append(trigger)
         except TriggerError as error:
-            yield _row(trigger, error)
+            yield _row(trigger, str(error))
     outcomes = write_scans(scan_triggers(waiting, found.read), lambda one: labelled_paths(one, out))
     with closing(outcomes), progress(found, len(waiting)) as bar:
         for trigger, outcome in outcomes:
             bar.update()
             if not isinstance(outcome, Scan):
-                yield _row(trigger, outcome)
+                yield _row(trigger, outcome.worded(CURES))
 
 
-def _row(trigger: Trigger, error: Exception) -> Row:
-    return trigger.name, trigger.detector, trigger.gps, trigger.id, trigger.label, str(error)
+def _row(trigger: Trigger, error: str) -> Row:
+    return trigger.name, trigger.detector, trigger.gps, trigger.id, trigger.label, error

@@ -1,53 +1,33 @@
-"""Where `classify` and `draw` get events and their strain from."""
+"""Strain instead of pictures, as `classify` and `draw` are asked for it."""
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from tqdm import tqdm
 
-from flax_glitch.config import CACHE, UsageError
-from flax_glitch.events.scans import ReadStrain
-from flax_glitch.events.triggers import (
-    FaultyRow,
-    Trigger,
-    read_triggers,
-    stable_id,
-    training_set_table,
-)
-from flax_glitch.strain.files import LENGTHS, read_strain
-from flax_glitch.strain.folder import list_strain, read_around
-from flax_glitch.strain.gwosc import event_time, fetch
+from flax_glitch.config import UsageError
+from flax_glitch.events.find import Found, Question, find
+from flax_glitch.strain.formats import StrainError
 
-GRAVITYSPY, GWOSC = "gravityspy", "gwosc"
-"""Names that stand for tables and strain that are fetched."""
+OPTIONS = {"start": "--gps-start", "sample rate": "--sample-rate", "detector": "--detector"}
+"""What a strain file may not say, and the options to say it."""
+
+CURES = {
+    **{f"give {what}": f"; give {name}" for what, name in OPTIONS.items()},
+    **{f"correct {what}": f"; correct {name} or leave it out" for what, name in OPTIONS.items()},
+    "strain": ", or give the strain file with --strain",
+    "table": ", or get it in another way and give it with --triggers",
+}
+"""What the command line says of each cure that an error may have."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Events:
+class Events(Question):
     """Strain instead of pictures: one event, or a table of triggers."""
 
-    event: str | None = None
-    """An event's name, such as GW150914."""
-    gps: float | None = None
-    """An event's time, GPS seconds."""
-    detector: str | None = None
-    """H1, L1 or V1, where the strain file doesn't tell."""
-    triggers: str | None = None
-    """A CSV table with a time (gps, event_time, peak_time or time) and a detector (detector, ifo
-    or channel) a row; or gravityspy: the table of its training set, fetched from Zenodo."""
-    strain: str | None = None
-    """A file of strain, for --triggers also a folder of them; or gwosc: fetched from GWOSC."""
-    gps_start: float | None = None
-    """GPS seconds of the first sample of a strain file that doesn't tell, such as .npy."""
-    sample_rate: float | None = None
-    """Sample rate in Hz of such a file."""
     pictures: Path | None = None
     """Folder to keep the four pictures of each event in, as Gravity Spy draws and names them."""
-    cache: Path = CACHE
-    """Folder for what is fetched."""
 
 
 def check_arguments(events: Events, pictures_given: bool) -> None:
@@ -66,75 +46,35 @@ def check_arguments(events: Events, pictures_given: bool) -> None:
     if len(kinds) > 1:
         raise UsageError(f"{' and '.join(kinds)}: give one of them")
     (kind,) = kinds
-    idle = given - {kind, "--cache"} - _companions(kind, events.strain)
+    idle = given - {kind, "--cache"} - _companions(kind, bool(events.local))
     if idle:
         raise UsageError(f"{' and '.join(sorted(idle))}: no use with {kind}, leave out")
     if kind == "--triggers" and not events.strain:
         raise UsageError("--triggers: give --strain FOLDER or --strain gwosc too")
-    if kind in ("--event", "--gps") and not (events.detector or _is_local(events.strain)):
+    if kind in ("--event", "--gps") and not (events.detector or events.local):
         raise UsageError(f"{kind}: give --detector too (H1, L1 or V1), or a --strain file")
 
 
-def _companions(kind: str, strain: str | None) -> set[str]:
+def _companions(kind: str, local: bool) -> set[str]:
     """Returns the options that go with a kind of input."""
     if kind == "pictures":
         return set()
     if kind == "--triggers":
         return {"--strain", "--pictures"}
-    local = {"--gps-start", "--sample-rate"} if _is_local(strain) else set()
-    return {"--detector", "--strain", "--pictures"} | local
+    of_a_file = {"--gps-start", "--sample-rate"} if local else set()
+    return {"--detector", "--strain", "--pictures"} | of_a_file
 
 
-def _is_local(strain: str | None) -> bool:
-    return strain not in (None, GWOSC)
-
-
-class Found(NamedTuple):
-    """The events asked for, the rows of a table that are none, and how to read strain."""
-
-    triggers: Sequence[Trigger]
-    faulty: Sequence[FaultyRow]
-    read: ReadStrain
-
-
-def find_events(events: Events) -> Found:
-    """Returns the events that the arguments ask for.
+def find_events(question: Question) -> Found:
+    """Returns the events of a question.
 
     Raises:
-        TriggerError: if a table can't be used.
-        StrainError: if there is no strain.
+        ValueError: in one line, if a table can't be used or there is no strain.
     """
-    if events.triggers:
-        return open_table(events.triggers, str(events.strain), events.cache)
-    gps = event_time(events.event) if events.event else float(events.gps or 0)
-    if _is_local(events.strain):
-        strain = read_strain(
-            Path(str(events.strain)),
-            detector=events.detector,
-            gps_start=events.gps_start,
-            sample_rate=events.sample_rate,
-            around=(gps - LENGTHS[0], gps + LENGTHS[0]),
-        )
-    else:
-        strain = fetch(gps, str(events.detector), events.cache, event=events.event)
-    trigger = Trigger(strain.detector, gps, stable_id(strain.detector, gps))
-    return Found([trigger], [], lambda detector, gps: strain)
-
-
-def open_table(table: str, strain: str, cache: Path) -> Found:
-    """Returns the triggers of a table; strain is that of a folder, or gwosc.
-
-    Raises:
-        TriggerError: if the table can't be used.
-        StrainError: if the folder holds no strain.
-    """
-    path = training_set_table(cache) if table == GRAVITYSPY else Path(table)
-    triggers, faulty = read_triggers(path)
-    if _is_local(strain):
-        return Found(triggers, faulty, partial(read_around, list_strain(Path(strain))))
-    return Found(
-        triggers, faulty, lambda detector, gps: fetch(gps, detector, cache, progress=False)
-    )
+    try:
+        return find(question, progress=True)
+    except StrainError as error:
+        raise ValueError(error.worded(CURES)) from None
 
 
 def progress(found: Found, waiting: int) -> "tqdm[NoReturn]":

@@ -143,7 +143,7 @@ def _in_class_folders(roots: dict[Path, Any], source: Path) -> Listing:
         for folder in folders
         for row in _in_folder(folder, source, _label(folder.name), roots[folder.parent])
     ]
-    return rows, _unknown(folder.name for folder in folders) + _loose_pictures(roots)
+    return rows, unknown_classes(folder.name for folder in folders) + _loose_pictures(roots)
 
 
 def _refuse_nested(folders: Iterable[Path]) -> None:
@@ -158,7 +158,8 @@ def _refuse_nested(folders: Iterable[Path]) -> None:
             )
 
 
-def _unknown(names: Iterable[str]) -> list[str]:
+def unknown_classes(names: Iterable[str]) -> list[str]:
+    """Returns a notice that lists the names that Gravity Spy doesn't know, if there are any."""
     unknown = sorted({printable(name) for name in names if class_name(name) is None})
     if not unknown:
         return []
@@ -195,7 +196,7 @@ def _v1d0(path: Path) -> Listing:
     rows: list[Row] = []
     try:
         with h5py.File(path, "r") as file:
-            unknown = _unknown(file)
+            unknown = unknown_classes(file)
             for folder, splits in file.items():
                 for split, glitches in splits.items():
                     if split not in SPLITS:

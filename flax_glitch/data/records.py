@@ -3,14 +3,12 @@
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import functools
 import hashlib
 import io
 import json
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -19,7 +17,6 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from jaxtyping import Int
 from PIL import Image
-from tqdm import tqdm
 
 from flax_glitch.arrays import Picture, Units
 from flax_glitch.classes import ordered
@@ -35,6 +32,7 @@ from flax_glitch.data.layouts import (
 )
 from flax_glitch.data.pictures import MIN_SIDE
 from flax_glitch.data.table import as_table, glitch_numbers, in_places, open_source
+from flax_glitch.files import locked
 from flax_glitch.simulate import catalogue
 
 SIMULATED = "simulated"
@@ -186,7 +184,7 @@ def prepare(
         folder = cache / GravitySpy.name / _config_name(path, shape, seed)
         if not (_is_ready(folder) and not (folder / "work").exists()):
             opened = open_source(path, seed)
-            with _locked(folder / "lock", progress):
+            with locked(folder / "lock", progress):
                 if not _is_ready(folder):
                     write_source(opened, shape, folder, progress)
                 shutil.rmtree(folder / "work", ignore_errors=True)
@@ -204,7 +202,7 @@ def _simulated(cache: Path, progress: bool) -> Path:
     """Returns the folder of simulated glitches, simulating them on the first call."""
     folder = cache / f"{SIMULATED}-{_GLITCHES_A_CLASS}-{catalogue.VERSION}"
     if not folder.exists():
-        with _locked(cache / f"{SIMULATED}.lock", progress):
+        with locked(cache / f"{SIMULATED}.lock", progress):
             if not folder.exists():
                 unfinished = folder.with_name(f"{folder.name}.unfinished")
                 catalogue.draw_glitches(unfinished, _GLITCHES_A_CLASS, seed=0, progress=progress)
@@ -225,20 +223,6 @@ def _config_name(path: Path, shape: tuple[int, int], seed: int) -> str:
             digest.update(f" {stat.st_size} {stat.st_mtime_ns} {stat.st_mode}".encode())
     size = "x".join(map(str, dict.fromkeys(shape)))
     return f"{layout}-{size}-{digest.hexdigest()[:16]}"
-
-
-@contextlib.contextmanager
-def _locked(file: Path, progress: bool) -> Iterator[None]:
-    """Holds a lock that the system frees even if the process is killed."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if progress:
-                tqdm.write(f"{file}: another process prepares this; waiting for it", sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _read_index(folder: Path) -> Prepared:

@@ -6,26 +6,24 @@ Each hands on a bounded number, so that memory is bounded too.
 
 import os
 import queue
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from flax_glitch.classes import CLASSES, DURATIONS, class_name
+from flax_glitch.classes import DURATIONS, class_name
+from flax_glitch.events.find import ReadStrain
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.files import write_whole
-from flax_glitch.strain.files import Strain, StrainError, block
+from flax_glitch.strain.files import StrainError, block
 from flax_glitch.strain.picture import Scan, full_picture, png
 from flax_glitch.strain.qtransform import q_scan
 from flax_glitch.strain.remote import OfflineError
-
-ReadStrain = Callable[[str, float], Strain]
-"""Returns strain around an event, by detector and GPS time, or raises StrainError."""
 
 Outcome = tuple[Trigger, Scan | StrainError]
 """A trigger with its scan, or with the reason why there is none."""
@@ -46,6 +44,8 @@ PATIENCE = 5
 
 GRACE = 0.25
 """Seconds that threads get to leave libraries which don't like it when Python ends under them."""
+
+_LABEL = re.compile(r"\w[\w +-]{0,98}")
 
 _drawing = threading.Lock()  # Matplotlib, which draws the axes, isn't made for threads
 
@@ -112,15 +112,15 @@ def labelled_paths(trigger: Trigger, folder: Path) -> list[Path]:
     """Returns the files of a trigger's four pictures, in the folder of its class if it has one.
 
     Raises:
-        TriggerError: if its label is no class.
+        TriggerError: if its label can't be the name of a folder.
     """
     if trigger.label is None:
         return picture_paths(trigger, folder)
-    label = class_name(trigger.label)
-    if label is None:
+    label = class_name(trigger.label) or trigger.label
+    if not _LABEL.fullmatch(label):
         raise TriggerError(
-            f"label {trigger.label!r} is none of Gravity Spy's {len(CLASSES)} classes; "
-            "correct it or leave it empty"
+            f"label {trigger.label!r} can't be a folder's name; use 1 to 99 letters, digits, "
+            "spaces, - or _, or leave it empty"
         )
     return picture_paths(trigger, folder / label)
 
@@ -130,6 +130,9 @@ def ahead(
 ) -> Iterator[Result]:
     """Yields `work(item)` of each item in turn, done by threads, `AHEAD` items at most at a time.
 
+    Daemon threads, not an executor's, which Python waits for at its end however slow a server is.
+    A result that is there is handed on before the next item is taken.
+
     Args:
         work: What the threads do; an exception of it is raised in its turn.
         items: Taken from in the caller's thread.
@@ -137,17 +140,18 @@ def ahead(
         finish: When the caller stops early (Ctrl-C), do first what was taken from the items.
             Otherwise threads get `GRACE` alone: a slow server isn't waited for.
     """
-    tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-    workers = [threading.Thread(target=_serve, args=(tasks,), daemon=True) for _ in range(threads)]
+    tasks: queue.SimpleQueue[tuple[Future[Result], Item] | None] = queue.SimpleQueue()
+    workers = [
+        threading.Thread(target=_serve, args=(work, tasks), daemon=True) for _ in range(threads)
+    ]
     for worker in workers:
         worker.start()
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            future: Future[Result] = Future()
-            tasks.put(partial(_fulfil, future, work, item))
-            waiting.append(future)
-            if len(waiting) == AHEAD:
+            waiting.append(Future())
+            tasks.put((waiting[-1], item))
+            while waiting and (waiting[0].done() or len(waiting) == AHEAD):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -160,14 +164,14 @@ def ahead(
             worker.join(None if finish else GRACE)
 
 
-def _serve(tasks: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
-    while (task := tasks.get()) is not None:
-        task()
-
-
-def _fulfil(future: "Future[Any]", work: Callable[[Any], Any], item: Any) -> None:
-    if future.set_running_or_notify_cancel():
-        try:
-            future.set_result(work(item))
-        except BaseException as error:
-            future.set_exception(error)
+def _serve(
+    work: Callable[[Item], Result],
+    tasks: "queue.SimpleQueue[tuple[Future[Result], Item] | None]",
+) -> None:
+    while task := tasks.get():
+        future, item = task
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work(item))
+            except BaseException as error:
+                future.set_exception(error)

@@ -9,9 +9,9 @@ import string
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from flax_glitch.strain import remote
+from flax_glitch.files import download
 from flax_glitch.strain.files import DETECTOR
-from flax_glitch.strain.formats import StrainError
+from flax_glitch.strain.remote import one_line_offline
 
 COLUMNS = {
     "time": ("gps", "event_time", "peak_time", "time"),
@@ -84,16 +84,12 @@ def training_set_table(cache: Path, host: str = ZENODO) -> Path:
     """Returns the table of Gravity Spy's training set, fetched on the first call.
 
     Raises:
-        TriggerError: if it can't be had.
+        StrainError: if it can't be had.
+        TriggerError: if what came is something else.
     """
     url = f"{host}/{TRAINING_SET}"
-    cure = "get it in another way and give it with --triggers"
-    try:
-        with remote.open_session(host) as session:
-            goal = cache / "triggers" / Path(url).name
-            path = remote.download(session, url, goal, progress=True, cure=cure)
-    except StrainError as error:
-        raise TriggerError(str(error)) from None
+    with one_line_offline(url, "table"):
+        path = download(url, cache / "triggers" / Path(url).name)
     try:
         next(_rows(path), None)
     except TriggerError:

@@ -5,12 +5,7 @@ each group's attribute `weight_names` names arrays. They are read by h5py, as ar
 official file of VGG16 was written by Keras 1, whose arrays have older names.
 """
 
-import hashlib
-import http
-import http.client
 import re
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,17 +16,15 @@ import h5py
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from tqdm import tqdm
 
 from flax_glitch.config import CACHE
+from flax_glitch.files import download, is_intact, why
 from flax_glitch.models.classifier import Classifier
 from flax_glitch.models.systems import MODELS, KerasFile
 
 BASE = "https://storage.googleapis.com/tensorflow/keras-applications/"
 """Where Keras keeps its weight files."""
 
-TIMEOUT = 30.0
-"""Seconds without an answer after which a download is given up."""
 
 NAMED_FAULTS = 12
 """An error names this many faults of a kind, and counts the rest."""
@@ -144,22 +137,16 @@ def imagenet_file(official: KerasFile, cache: Path = CACHE, *, base: str = BASE)
         WeightsError: if the file can't be had; it says what to do.
     """
     address, md5 = official
-    goal = cache / "weights" / Path(address).name
+    url, goal = base + address, cache / "weights" / Path(address).name
     for path in (goal, Path.home() / ".keras" / "models" / goal.name):
-        if path.is_file() and _md5(path) == md5:
+        if is_intact(path, md5):
             return path
-    part = goal.with_suffix(".part")
     try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        _download(base + address, part)
-        if (found := _md5(part)) != md5:
-            part.unlink()
-            raise OSError(f"its MD5 is {found} and should be {md5}")
-        return part.replace(goal)
-    except (OSError, http.client.HTTPException) as error:
+        return download(url, goal, md5=md5)
+    except OSError as error:
         raise WeightsError(
-            f"{goal.name}: the download failed ({error}). Try again, or get {base}{address} in "
-            f"another way and give it with --weights FILE, or start from scratch: --weights none"
+            f"{goal.name}: the download failed ({why(error)}). Try again, or get {url} in another "
+            "way and give it with --weights FILE, or start from scratch: --weights none"
         ) from None
 
 
@@ -234,37 +221,3 @@ def _refuse(path: Path, faults: Mapping[str, Sequence[str]]) -> None:
 def _listed(names: Sequence[str]) -> str:
     rest = len(names) - NAMED_FAULTS
     return ", ".join(names[:NAMED_FAULTS]) + (f" … and {rest} more" if rest > 0 else "")
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
-
-
-def _download(url: str, part: Path) -> None:
-    """Fetches what `part` doesn't hold yet."""
-    done = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={done}-"} if done else {}
-    try:
-        answer = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT
-        )
-    except urllib.error.HTTPError as error:
-        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is left to fetch; the MD5 tells whether that is right
-        raise
-    with answer:
-        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-            done = 0
-        total = done + int(answer.headers["Content-Length"] or 0)
-        _write(answer, part, done, total)
-    if part.stat().st_size < total:
-        raise OSError(f"it broke off after {part.stat().st_size:,} of {total:,} bytes")
-
-
-def _write(answer: http.client.HTTPResponse, part: Path, done: int, total: int) -> None:
-    bar = tqdm(desc=part.stem, initial=done, total=total, unit="B", unit_scale=True)
-    with bar, part.open("ab" if done else "wb") as file:
-        while chunk := answer.read(1 << 20):
-            file.write(chunk)
-            bar.update(len(chunk))

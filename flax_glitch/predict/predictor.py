@@ -21,8 +21,7 @@ from flax_glitch.models.classifier import make_forward
 from flax_glitch.models.systems import MODELS
 from flax_glitch.predict.calibration import temperature_of, unlikeness
 from flax_glitch.predict.verdicts import Failure, Prediction
-from flax_glitch.strain.picture import Scan
-from flax_glitch.strain.viridis import colour_distance
+from flax_glitch.strain.picture import Scan, colour_distance
 
 SIZES = (1, 4, 16)
 """Numbers of pictures that are predicted together; others are padded to the next one."""

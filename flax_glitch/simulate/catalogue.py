@@ -17,8 +17,7 @@ from flax_glitch.classes import CLASSES, DURATIONS, class_name, with_suggestion
 from flax_glitch.config import UsageError, check_seed
 from flax_glitch.files import SIMULATED_MARK, write_whole
 from flax_glitch.simulate.glitches import simulate
-from flax_glitch.strain.picture import indices
-from flax_glitch.strain.viridis import VIRIDIS
+from flax_glitch.strain.picture import VIRIDIS, indices
 
 NOTE = "Simulated by flax_glitch: no detector has heard this."
 

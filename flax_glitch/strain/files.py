@@ -190,8 +190,8 @@ def _resampled(values: Samples, rate: int) -> Float[np.ndarray, " resampled"]:
 
 
 def _strain(recording: Recording, given: Recording, name: str, around: Span | None) -> Strain:
-    start = _agreed(name, "gps-start", given.start, recording.start)
-    rate = _agreed(name, "sample-rate", given.sample_rate, recording.sample_rate)
+    start = _agreed(name, "start", given.start, recording.start)
+    rate = _agreed(name, "sample rate", given.sample_rate, recording.sample_rate)
     detector = _agreed(name, "detector", given.detector, recording.detector)
     if not (0 <= start < math.inf and 0 < rate < math.inf and rate % 1 == 0):
         raise StrainError(
@@ -208,16 +208,15 @@ def _strain(recording: Recording, given: Recording, name: str, around: Span | No
     return Strain(values, start + part.start / rate, rate, detector)
 
 
-def _agreed(name: str, option: str, given: Value | None, found: Value | None) -> Value:
+def _agreed(name: str, what: str, given: Value | None, found: Value | None) -> Value:
     """What the user or the file says of it, who mustn't contradict each other."""
     if given is not None and found is not None and given != found:
         raise StrainError(
-            f"{name}: the {option} is {found} by the file, and {given} was given; correct "
-            f"--{option} or leave it out"
+            f"{name}: the {what} is {found} by the file, and {given} was given", f"correct {what}"
         )
     known = found if given is None else given
     if known is None:
-        raise StrainError(f"{name}: doesn't say its {option}; give --{option}")
+        raise StrainError(f"{name}: doesn't say its {what}", f"give {what}")
     return known
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from flax_glitch.arrays import Samples
+from flax_glitch.files import printable
 
 MAX_SAMPLES = 4096 * 16384
 """Samples read at most: GWOSC's largest file, 4,096 s at 16,384 Hz."""
@@ -30,7 +31,19 @@ GWF_STRAIN = re.compile("strain|hoft", re.IGNORECASE)
 
 
 class StrainError(ValueError):
-    """Strain that can't be had or used: one line with the input, what is wrong and the cure."""
+    """Strain that can't be had or used: one line with the input, what is wrong and what would do.
+
+    Attributes:
+        cure: key of what else helps, where whoever asked has a name for it.
+    """
+
+    def __init__(self, said: str, cure: str = "") -> None:
+        super().__init__(said)
+        self.cure = cure
+
+    def worded(self, cures: Mapping[str, str]) -> str:
+        """Returns the line with its cure, in the words of whoever asked."""
+        return f"{self}{cures.get(self.cure, '')}"
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,12 @@ def one_line(name: str) -> Iterator[None]:
     """Says in one line what is wrong with a file, whatever it is called and whoever noticed."""
     try:
         yield
-        return
     except StrainError as error:
-        said = str(error)
+        raise type(error)(printable(str(error)), error.cure) from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ArithmeticError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error or type(error).__name__
         said = f"{name}: can't be read ({reason}); check the file"
-    raise StrainError("".join(letter if letter.isprintable() else " " for letter in said))
+        raise StrainError(printable(said)) from None
 
 
 @contextmanager

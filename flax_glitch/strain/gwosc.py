@@ -3,9 +3,7 @@
 import io
 import itertools
 import math
-import os
 import re
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from gwosc.locate import get_event_urls, get_run_urls
 from gwosc.utils import segments_overlap, url_segment
 
 from flax_glitch.config import CACHE
+from flax_glitch.files import download, is_intact, open_session, seal, write_whole
 from flax_glitch.strain import remote
 from flax_glitch.strain.files import (
     DETECTOR,
@@ -80,7 +79,7 @@ def event_time(name: str) -> float:
         return EVENTS[name.upper()]
     with (
         remote.one_line_offline(f"{remote.HOST}, event {name}"),
-        remote.open_session(remote.HOST) as session,
+        open_session(remote.HOST) as session,
     ):
         return float(event_gps(_checked(name), host=remote.HOST, session=session))
 
@@ -110,9 +109,9 @@ def fetch(
     span = (math.floor(gps) - HALF, math.floor(gps) + HALF + 1)
     tag = _checked(event).replace("-", "_") if event else "GWOSC"
     path = cache / "strain" / f"{detector[0]}-{detector}_{tag}-{span[0]}-{span[1] - span[0]}.hdf5"
-    if remote.is_intact(path):
+    if is_intact(path):
         return read_strain(path)
-    with remote.open_session(remote.HOST) as session:
+    with open_session(remote.HOST) as session:
         urls = _files(session, gps, detector, span, event)
         parts = [_read(session, url, span, path.parent, progress) for url in urls]
     strain = _joined(parts, span)
@@ -160,8 +159,7 @@ def _files(
     most = max(map(room, urls), default=0.0)
     if most <= 0:
         raise StrainError(
-            f"{wanted}: there is no public strain; gwosc.org/timeline shows when there is, or give "
-            "a file with --strain"
+            f"{wanted}: there is no public strain; gwosc.org/timeline shows when there is", "strain"
         )
     size = min(seconds(url) for url in urls if room(url) == most)
     return [url for url in urls if seconds(url) == size and segments_overlap(segments[url], span)]
@@ -171,13 +169,15 @@ def _read(session: requests.Session, url: str, span: Span, folder: Path, progres
     """The part of a file that lies in the span."""
     path = folder / Path(url).name
     start, end = url_segment(url)
-    if end - start > span[1] - span[0] and not remote.is_intact(path):
+    if end - start > span[1] - span[0] and not is_intact(path):
         try:
             with remote.RangeFile(session, url, progress) as file:
                 return read_hdf5(file, url, span)
         except remote.NoRangesError:
             pass
-    return read_strain(remote.download(session, url, path, progress), around=span)
+    with remote.one_line_offline(url):
+        download(url, path, host=remote.HOST, progress=progress)
+    return read_strain(path, around=span)
 
 
 def _joined(parts: Sequence[Strain], span: Span) -> Strain:
@@ -202,11 +202,9 @@ def _keep(strain: Strain, path: Path) -> None:
         file["meta/Duration"] = strain.duration
         file["meta/Detector"] = strain.detector
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Others may be reading or writing the same.
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
-    part.write_bytes(content.getvalue())
-    remote.seal(part.replace(path))
-    with suppress(FileNotFoundError):  # another process may be at it too
+    write_whole(path, content.getvalue())
+    with suppress(FileNotFoundError):  # another process may be forgetting too
+        seal(path)
         _forget(path.parent)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,7 +19,9 @@ from flax_glitch.classes import DURATIONS
 from flax_glitch.strain.files import Strain, block
 from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, q_scan
 from flax_glitch.strain.tiling import FREQUENCIES
-from flax_glitch.strain.viridis import VIRIDIS
+
+VIRIDIS = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
+"""Red, green and blue of the 256 colours, 0 to 255, from low to high."""
 
 MOST = 25.5
 """Normalised energy of the brightest colour."""
@@ -77,6 +80,15 @@ def indices(energies: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row
 def spectrogram(energies: Float[np.ndarray, "row column"]) -> Picture:
     """Returns an energy map in Gravity Spy's colours: the area inside a picture's frame."""
     return np.take(VIRIDIS, indices(energies), axis=0)
+
+
+def colour_distance(picture: Picture) -> float:
+    """Returns how far a picture's colours lie from viridis, 0 to 255, over pixels and channels.
+
+    Each pixel is compared with the colour of its green, which rises all along viridis.
+    """
+    place = np.searchsorted(VIRIDIS[:, 1], picture[..., 1]).clip(max=len(VIRIDIS) - 1)
+    return float(np.abs(picture - VIRIDIS[place].astype(int)).mean())
 
 
 def full_picture(energies: Float[np.ndarray, "478 568"], duration: float, detector: str) -> Picture:

@@ -30,7 +30,7 @@ from flax_glitch.models.pretrained import load_weights
 from flax_glitch.models.systems import MODELS, check
 from flax_glitch.predict.calibration import ENOUGH, fit
 from flax_glitch.predict.predictor import Predictor
-from flax_glitch.strain.viridis import colour_distance
+from flax_glitch.strain.picture import colour_distance
 from flax_glitch.training.card import model_card, provenance
 from flax_glitch.training.gan import filled
 from flax_glitch.training.run import Run, run_epochs

@@ -1,12 +1,18 @@
-"""Which file of a folder holds an event."""
+"""From a question to its events, and which file of a folder holds one."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gwosc_server import RATE, write_strain
 
-from flax_glitch.strain.files import block, read_strain
-from flax_glitch.strain.folder import list_strain, read_around
+from flax_glitch import events, strain
+from flax_glitch.events.find import Question, find, list_strain, read_around
+from flax_glitch.events.triggers import Trigger, stable_id
+from flax_glitch.strain.files import Strain, block, read_strain
 from flax_glitch.strain.formats import StrainError
+from flax_glitch.strain.gwosc import PRESETS
 
 
 @pytest.fixture
@@ -47,6 +53,45 @@ def test_a_time_or_detector_without_a_file_says_what_there_is(folder):
         read_around(files, "H1", 1200.0)
     with pytest.raises(StrainError, match=r"no strain of V1 at GPS 1100\.000: 0 of the 3 files"):
         read_around(files, "V1", 1100.0)
+
+
+def test_a_question_finds_one_event_and_its_strain(folder):
+    path = folder / "H-H1_MADE_4KHZ_R1-1050-32.hdf5"
+    found = find(Question(gps=1060.5, strain=str(path)))
+    assert found.triggers == [Trigger("H1", 1060.5, stable_id("H1", 1060.5))]
+    strain = found.read("H1", 1060.5)
+    assert (strain.start, strain.duration, found.faulty, found.table) == (1050, 32, [], None)
+
+
+def test_a_question_finds_a_tables_events_and_the_folder_that_holds_their_strain(folder):
+    table = folder / "table.csv"
+    table.write_text("gps,detector\n1100,H1\n5010,L1\nsoon,L1\n")
+    found = find(Question(triggers=str(table), strain=str(folder)))
+    assert [(one.detector, one.gps) for one in found.triggers] == [("H1", 1100), ("L1", 5010)]
+    assert [row.name for row in found.faulty] == ["table.csv, line 4"]
+    assert found.table == table
+    assert found.read("L1", 5010.0).detector == "L1"
+
+
+def test_a_known_events_time_is_fetched_from_its_own_files(monkeypatch):
+    asked = []
+
+    def fetch(gps, detector, cache, *, event, progress):
+        asked.append(event)
+        return Strain(np.zeros(8), gps, float(RATE), detector)
+
+    monkeypatch.setattr("flax_glitch.events.find.fetch", fetch)
+    for preset in PRESETS:
+        find(Question(gps=preset.gps, detector=preset.detector))
+    assert asked == [preset.event for preset in PRESETS]
+
+
+def test_no_message_below_the_faces_names_an_option():
+    rooms = [Path(room.__file__).parent for room in (strain, events)]
+    files = [file for room in rooms for file in sorted(room.glob("*.py"))]
+    assert len(files) > 8
+    named = {file.name: re.findall(r"--[a-z][a-z-]+", file.read_text()) for file in files}
+    assert {file: options for file, options in named.items() if options} == {}
 
 
 def test_a_folder_without_strain_or_with_a_foreign_file_is_an_error(tmp_path):
