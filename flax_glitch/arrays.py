@@ -1,4 +1,4 @@
-"""Names for the arrays that cross a module border: their shape, type and unit.
+"""Names for the arrays that cross a module border, their shape, type and unit; and strict fits.
 
 The names are checked at run time in the tests only (jaxtyping's pytest hook).
 """
@@ -85,7 +85,7 @@ Key = PRNGKeyArray | Array
 Shapes = Mapping[str, tuple[int, ...]]
 """Of arrays, by name."""
 
-NAMED_FAULTS = 8
+NAMED_FAULTS = 12
 """As many faulty arrays of a kind are named in an error before the rest is counted."""
 
 
@@ -101,9 +101,10 @@ def misfits(found: Shapes, expected: Shapes) -> str:
         "extra": [name for name in found if name not in expected],
         "misshapen": misshapen,
     }
-    return "; ".join(f"{kind}: {_listed(names)}" for kind, names in faults.items() if names)
+    return "; ".join(f"{kind}: {some(names)}" for kind, names in faults.items() if names)
 
 
-def _listed(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Returns the first of names, and how many more there are."""
     rest = len(names) - NAMED_FAULTS
     return ", ".join(names[:NAMED_FAULTS]) + (f" and {rest} more" if rest > 0 else "")
