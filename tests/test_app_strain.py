@@ -41,8 +41,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(strain, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(remote, "HOST", "http://127.0.0.1:9")
     monkeypatch.setattr(network, "PAUSES", (0.01,))
-    for module in ("flax_glitch.strain.picture", "flax_glitch.events.scans"):
-        monkeypatch.setattr(f"{module}.q_scan", transform)
+    monkeypatch.setattr("flax_glitch.strain.picture.q_scan", transform)
 
 
 def transform(samples, event):

@@ -37,12 +37,12 @@ UNEXPECTED = "Something went wrong: try another time or file"
 SELF_DESCRIBED = (".hdf5", ".h5", ".gwf")
 """Suffixes of files that say when they begin and how often they were sampled."""
 
+TOLD = ("start", "sample rate", "detector")
+"""What a file may not tell."""
+
 CURES = {
-    **{f"give {what}": f"; give its {what}" for what in ("start", "sample rate", "detector")},
-    **{
-        f"correct {what}": f"; correct its {what} or leave it out"
-        for what in ("start", "sample rate", "detector")
-    },
+    **{f"give {what}": f"; give its {what}" for what in TOLD},
+    **{f"correct {what}": f"; correct its {what} or leave it out" for what in TOLD},
     "strain": ", or give the strain file",
 }
 """What the page says of each cure that an error may have."""
