@@ -23,7 +23,7 @@ import tyro
 from flax_glitch.checkpoint import RUNS
 from flax_glitch.cli import one_line_errors, one_line_usage
 from flax_glitch.config import CACHE, Config, OptimiserConfig, UsageError, keep_compiled
-from flax_glitch.data.tfds_builder import SIMULATED
+from flax_glitch.data.records import SIMULATED
 from flax_glitch.models.systems import MODELS, settings
 from flax_glitch.training.run import Interrupted
 from flax_glitch.training.start import read_settings, train

@@ -49,12 +49,17 @@ def convolution(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> j
 def runs(model: Classifier, views: jax.Array) -> dict[str, Callable[[], Any]]:
     """Returns the kinds of work to be timed."""
     graph, state = nnx.split(inference_mode(model))
-    forward = jax.jit(lambda state, views: nnx.merge(graph, state)(views))
+    forward = jax.jit(lambda state, views: nnx.merge(graph, state)(views, there(views)))
     return {
         "forward": partial(forward, state, views),
         "conv5 and head": training_step(model, views, train_all=False),
         "everything": training_step(model, views, train_all=True),
     }
+
+
+def there(views: jax.Array) -> jax.Array:
+    """Returns a mask of views that are all there."""
+    return jnp.ones(views.shape[:2], bool)
 
 
 def training_step(model: Classifier, views: jax.Array, *, train_all: bool) -> Callable[[], Any]:
@@ -67,7 +72,7 @@ def training_step(model: Classifier, views: jax.Array, *, train_all: bool) -> Ca
     ) -> tuple[Any, nnx.State]:
         def loss(trainable: nnx.State) -> tuple[jax.Array, nnx.State]:
             model = nnx.merge(graph, trainable, frozen, statistics, copy=True)
-            logits = model(views, jax.random.key(0))
+            logits = model(views, there(views), jax.random.key(0))
             return -jnp.mean(jax.nn.log_softmax(logits)[..., 0]), nnx.state(model, nnx.BatchStat)
 
         return jax.grad(loss, has_aux=True)(trainable)

@@ -1,10 +1,9 @@
-"""Names for the arrays that cross a module border: their shape, type and unit.
+"""Names for the arrays that cross a module border, their shape, type and unit; and strict fits.
 
 The names are checked at run time in the tests only (jaxtyping's pytest hook).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -83,21 +82,19 @@ ClassWeights = Float[AnyArray, " class"]
 Key = PRNGKeyArray | Array
 """A JAX random key."""
 
-NAMED_FAULTS = 8
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of arrays, by name."""
+
+NAMED_FAULTS = 12
 """As many faulty arrays of a kind are named in an error before the rest is counted."""
 
 
-def misfits(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """Returns in words which arrays are missing, extra or misshapen; empty if all fit exactly.
-
-    Args:
-        found: arrays, or anything with a shape, by name.
-        expected: likewise.
-    """
+def misfits(found: Shapes, expected: Shapes) -> str:
+    """Returns in words which arrays are missing, extra or misshapen; empty if all fit exactly."""
     misshapen = [
-        f"{name} is {tuple(found[name].shape)}, not {tuple(like.shape)}"
-        for name, like in expected.items()
-        if name in found and tuple(found[name].shape) != tuple(like.shape)
+        f"{name} is {found[name]}, not {shape}"
+        for name, shape in expected.items()
+        if name in found and found[name] != shape
     ]
     faults = {
         "missing": [name for name in expected if name not in found],
@@ -107,7 +104,7 @@ def misfits(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     return "; ".join(f"{kind}: {some(names)}" for kind, names in faults.items() if names)
 
 
-def some(names: Sequence[str], most: int = NAMED_FAULTS) -> str:
+def some(names: Sequence[str]) -> str:
     """Returns the first of names, and how many more there are."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - NAMED_FAULTS
+    return ", ".join(names[:NAMED_FAULTS]) + (f" and {rest} more" if rest > 0 else "")

@@ -475,7 +475,7 @@ def resident_bytes(process):
 def test_memory_stays_flat_and_below_2_gb_over_200_predictions(tmp_path):
     settings = ModelConfig(weights="none")
     model = build(settings, rngs=nnx.Rngs(0))
-    description = Description("random", settings, Preprocessing(), provenance={})
+    description = Description("random", settings, Preprocessing(), {}, CLASSES)
     save_model(tmp_path / "random", arrays_of(model), description, "# random")
     for name in CLASSES:
         Image.fromarray(toy_picture(name, 1.0)).save(tmp_path / f"{name}.png")

@@ -1,5 +1,6 @@
 """What the app tells beside a verdict: of each window, and of the model."""
 
+import dataclasses
 import runpy
 from pathlib import Path
 
@@ -51,6 +52,12 @@ def test_each_window_has_a_row_with_its_length_class_and_confidence():
     assert '<th scope="row">0.5 s</th><td>Blip</td><td>61.2%</td>' in text
     assert '<th scope="row">1.0 s</th><td>Koi Fish</td><td>&gt;99.9%</td>' in text
     assert text.count("<caption>") == 1
+
+
+def test_a_window_of_unknown_length_is_called_so():
+    several = verdict_on([("Blip", 0.6), ("Whistle", 0.7)])
+    text = classify.verdict_of(dataclasses.replace(several, durations=(0.5, None)))
+    assert '<th scope="row">unknown</th><td>Whistle</td>' in text
 
 
 def test_of_a_single_window_nothing_is_repeated():

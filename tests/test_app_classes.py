@@ -128,11 +128,13 @@ def test_none_of_the_above_is_an_answer_and_unlike_a_doubt(monkeypatch):
     names = ("Blip", "Whistle", "None_of_the_Above")
     monkeypatch.setattr(Prediction, "unlike", False)
     answer = classify.verdict_of(verdict_on(names, [0, 0, 1]))
-    assert "none of the 2 other classes" in answer and "Unlike" not in answer
+    assert "a glitch that is none of the 2 other classes" in answer and "Unlike" not in answer
     monkeypatch.setattr(Prediction, "unlike", True)
     doubt = classify.verdict_of(verdict_on(names, [1, 0, 0]))
     assert "the class that is named may mean nothing" in doubt
     assert "other classes" not in doubt
+    strange = classify.verdict_of(verdict_on(names, [0, 0, 1]))
+    assert "such colours" in strange and strange.count("note") == 1
     assert batch.table_of([verdict_on(names, [0, 0, 1])])[0][1].startswith("None of the Above, but")
 
 

@@ -33,7 +33,10 @@ def test_the_card_names_other_classes_than_gravity_spys_and_whose_glitches_calib
     assert "tells 10 classes of glitches (Blip, Chirp, " in read_card(trained)
     calibration = (Calibration(1.0, 0.0, tuple(np.linspace(0, 1, 101).tolist()), 99),) * 4
     data = described.provenance["data"]
-    for validation, whose in ((10, "99 validation glitches"), (0, "99 glitches that it was not")):
+    for validation, whose in (
+        (10, "99 validation glitches"),
+        (0, "99 glitches, each judged by a fold's model"),
+    ):
         glitches = data["glitches"] | {"validation": validation}
         told = described.provenance | {"data": data | {"glitches": glitches}}
         card = model_card("x", Config(), told, described.classes, calibration)

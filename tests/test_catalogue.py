@@ -201,7 +201,7 @@ def test_progress_is_a_bar_on_stderr_and_nothing_where_nothing_is_left(tmp_path,
     ("arguments", "said"),
     [
         ({"per_class": 0}, "0 glitches a class can't be drawn; give at least 1"),
-        ({"seed": -1}, "seed -1: give 0 or more"),
+        ({"seed": -1}, "--seed -1: give 0 to "),
         (
             {"classes": ["Blip", "Pizzicato"]},
             "no class to simulate: Pizzicato; choose from 1080Lines, ",

@@ -1,5 +1,7 @@
 """The app's examples: a picture of each class, simulated once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from toy_pictures import toy_simulation
@@ -35,6 +37,22 @@ def test_each_class_has_a_picture_in_its_window_and_is_simulated_once(tmp_path, 
     assert len(simulated) == 22
     np.testing.assert_array_equal(again["Blip"], found["Blip"])
     assert not (tmp_path / "spare").exists()
+
+
+def test_two_apps_that_start_at_once_share_the_cache(tmp_path, simulated, monkeypatch):
+    make, other = Path.mkdir, []
+
+    def overtaken(path, *arguments, **named):
+        make(path, *arguments, **named)
+        if path.parent == tmp_path / "cache" and not other:
+            other.append(None)
+            other[0] = examples.pictures(CLASSES, tmp_path / "spare", tmp_path / "cache")
+
+    monkeypatch.setattr(Path, "mkdir", overtaken)
+    found = examples.pictures(CLASSES, tmp_path / "spare", tmp_path / "cache")
+    assert not (tmp_path / "spare").exists()
+    for name in CLASSES:
+        np.testing.assert_array_equal(found[name], other[0][name])
 
 
 def test_a_cache_that_cannot_be_written_does_not_keep_the_app_from_starting(tmp_path, simulated):

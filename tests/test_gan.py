@@ -243,7 +243,7 @@ def test_generate_draws_a_folder_that_is_a_source(drawn, cache, tmp_path, capsys
         (["--classes", "Blop"], 1, "no training glitch of Blop to learn from; it has Blip, Chirp"),
         (["--per-class", "0"], 2, "--per-class 0: give at least 1"),
         (["--epochs", "0"], 2, "--epochs 0: give at least 1"),
-        (["--seed", "-1"], 2, "--seed -1: give at least 0"),
+        (["--seed", "-1"], 2, "--seed -1: give 0 to "),
         (["--source", "nowhere"], 1, "nowhere: no such file or folder"),
         (["--classes", "Whistle"], 1, "no training glitch of Whistle to learn from"),
         (["--out", "full"], 2, "full: holds other things"),

@@ -195,7 +195,7 @@ def test_predicting_imports_no_training_data_sets_or_simulator():
     code = (
         "import sys, flax_glitch.predict.predictor as p; bad = [m for m in ('tensorflow_datasets', "
         "'flax_glitch.simulate', 'flax_glitch.training', 'grain', 'sklearn') "
-        "if m in sys.modules]; sys.exit(', '.join(bad))"
+        "if m in sys.modules]; sys.exit(', '.join(bad) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -9,9 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from flax import nnx
 
 from flax_glitch import Predictor
 from flax_glitch.checkpoint import (
@@ -20,11 +23,16 @@ from flax_glitch.checkpoint import (
     load_model,
     read_card,
     read_description,
+    release,
+    start_from,
 )
 from flax_glitch.config import Config, OptimiserConfig, TrainingConfig
 from flax_glitch.data.records import Split, prepare
-from flax_glitch.training.run import Progress, next_rate
-from flax_glitch.training.start import check_folder, train, write_settings
+from flax_glitch.data.table import COLUMNS
+from flax_glitch.models.classifier import build
+from flax_glitch.training.run import EpochOutputs, Progress, next_rate
+from flax_glitch.training.start import check_folder, first_state, train, write_settings
+from flax_glitch.training.step import StepOutput
 
 SCRIPT = Path(__file__).parents[1] / "train_flax.py"
 
@@ -206,6 +214,143 @@ def test_a_run_is_not_resumed_on_other_glitches(trained, small, cache, tmp_path)
     prepared = prepare(small.data.source, 32, cache=cache)
     with pytest.raises(CheckpointError, match="holds other glitches than when the run began"):
         write_settings(folder, small, prepared)
+
+
+def test_a_run_goes_on_with_the_same_glitches_in_another_place(
+    trained, small, cache, tmp_path, capsys
+):
+    shutil.copytree(trained, tmp_path / "run")
+    shutil.copytree(small.data.source, tmp_path / "moved")
+    moved = dataclasses.replace(small.data, source=str(tmp_path / "moved"))
+    longer = dataclasses.replace(small.training, epochs=3)
+    config = dataclasses.replace(small, data=moved, training=longer)
+    train(config, tmp_path / "run", resume=True, cache=cache)
+    assert [epoch["epoch"] for epoch in history(tmp_path / "run")] == [1, 2, 3]
+    next((tmp_path / "moved" / "Chirp").iterdir()).unlink()
+    with pytest.raises(CheckpointError, match=r"moved holds other glitches than when the run"):
+        train(config, tmp_path / "run", resume=True, cache=cache)
+
+
+def test_a_cosine_that_hangs_on_the_epochs_isnt_resumed_with_others(tmp_path, small):
+    optimiser = dataclasses.replace(small.optimiser, schedule="cosine")
+    before = dataclasses.replace(small, optimiser=optimiser)
+    (tmp_path / "config.json").write_text(before.to_json())
+    check_folder(tmp_path, before, resume=True)
+    longer = dataclasses.replace(small.training, epochs=9)
+    with pytest.raises(CheckpointError, match=r"training.epochs \(was 2, now 9\)"):
+        check_folder(tmp_path, dataclasses.replace(before, training=longer), resume=True)
+
+
+def test_no_path_of_a_machine_is_in_what_is_handed_on(trained, small, cache, tmp_path):
+    model = dataclasses.replace(small.model, weights=str(trained))
+    training = dataclasses.replace(small.training, epochs=1)
+    config = dataclasses.replace(small, model=model, training=training)
+    train(config, tmp_path / "run", cache=cache)
+    release(tmp_path / "run", tmp_path / "out")
+    for folder in (tmp_path / "run", tmp_path / "out"):
+        text = (folder / "model.json").read_text() + (folder / "MODEL_CARD.md").read_text()
+        assert '"weights": "small"' in text
+        assert str(trained.parent) not in text and str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("classes", [("Whistle", "Tomte"), ("Blip", "Crown", "My_own")])
+def test_weights_of_a_model_with_other_classes_start_a_new_one_but_for_its_last_layer(
+    trained, small, classes
+):
+    other = build(small.model, small.preprocessing, len(classes), rngs=nnx.Rngs(5))
+    fresh = arrays_of(other)
+    assert start_from(other, classes, trained)
+    theirs = arrays_of(load_model(trained)[0])
+    for name, array in arrays_of(other).items():
+        kept = fresh if name.startswith("head.output.") else theirs
+        np.testing.assert_array_equal(array, kept[name], err_msg=name)
+    same = build(small.model, small.preprocessing, 10, rngs=nnx.Rngs(5))
+    assert not start_from(same, read_description(trained).classes, trained)
+
+
+def test_a_subset_of_the_classes_is_trained_from_weights_of_all_and_both_are_said(
+    trained, small, cache, tmp_path, capsys
+):
+    config = dataclasses.replace(
+        small,
+        data=dataclasses.replace(small.data, classes=("koi fish", "Helix", "Chirp")),
+        model=dataclasses.replace(small.model, weights=str(trained)),
+        training=dataclasses.replace(small.training, epochs=1),
+    )
+    described = train(config, tmp_path / "three", cache=cache)
+    assert described.classes == ("Chirp", "Helix", "Koi_Fish")
+    said = capsys.readouterr().out
+    assert "knows other classes: the last layer starts anew" in said
+    assert "pictures of other classes, left out: 168 (" in said
+    predictor = Predictor(tmp_path / "three")
+    verdict = predictor.predict(min((Path(small.data.source) / "Helix").iterdir()))
+    assert verdict.names == predictor.classes == described.classes
+    assert verdict.probabilities.shape == (3,)
+    splits = pd.read_csv(tmp_path / "three" / "splits.csv")
+    assert set(splits["label"]) == set(described.classes)
+    assert tuple(splits.columns) == COLUMNS
+
+
+def test_one_class_alone_is_refused_and_unknown_ones_are_told_with_what_they_may_mean(
+    small, cache, tmp_path
+):
+    for classes, message in [
+        (("Chirp",), "Chirp is the only class"),
+        (("Chirp", "Hellix"), r"no pictures of class Hellix \(did you mean Helix\?\)"),
+    ]:
+        data = dataclasses.replace(small.data, classes=classes)
+        with pytest.raises(ValueError, match=message):
+            train(dataclasses.replace(small, data=data), tmp_path / "run", cache=cache)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_keys_of_weights_and_of_steps_are_two(small, cache, tmp_path, monkeypatch):
+    keys = []
+
+    def noted(config, classes, key, *more):
+        keys.append(key)
+        return first_state(config, classes, key, *more)
+
+    def stopped(run, state, resume):
+        keys.append(run.key)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flax_glitch.training.start.first_state", noted)
+    monkeypatch.setattr("flax_glitch.training.start.run_epochs", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(small, tmp_path / "run", cache=cache)
+    weights, steps = (jax.random.key_data(key).tolist() for key in keys)
+    assert weights != steps
+    assert jax.random.key_data(jax.random.key(0)).tolist() not in (weights, steps)
+
+
+def test_other_devices_than_the_one_that_is_used_are_told_of(
+    small, cache, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(jax, "devices", lambda: [1, 2, 3])
+    monkeypatch.setattr("flax_glitch.training.start.RunStates", None)
+    with pytest.raises(TypeError):
+        train(small, tmp_path / "run", cache=cache)
+    assert "note: 3 devices are here, and one is used to train" in capsys.readouterr().out
+
+
+def test_the_progress_so_far_is_the_mean_of_the_batches_and_goes_on_where_it_was_saved():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 4, 3)).astype(np.float32)
+    labels = rng.integers(3, size=(6, 4)).astype(np.int32)
+    outputs = EpochOutputs(6, 4, 3)
+    assert outputs.running() == {}
+    for number in range(6):
+        outputs.add(
+            number, labels[number], StepOutput(jnp.float32(number), jnp.asarray(logits[number]))
+        )
+        if number == 3:
+            outputs.fetch()
+            again = EpochOutputs(6, 4, 3)
+            again.go_on(outputs.arrays, 4)
+            assert again.running() == outputs.running()
+    right = np.mean(logits[:5].argmax(-1) == labels[:5])
+    assert outputs.running() == {"loss": "2.000", "accuracy": f"{right:.3f}"}
 
 
 def test_a_folder_that_cant_be_written_is_told_at_once(small, tmp_path):

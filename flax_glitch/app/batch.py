@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import UNEXPECTED
+from flax_glitch.app.classify import UNEXPECTED, add_gallery
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
 from flax_glitch.predict.predictor import Predictor
@@ -65,16 +65,7 @@ def add(predictor: Predictor) -> None:
         max_height=420,
         visible=False,
     )
-    gallery = gr.Gallery(
-        label="Pictures",
-        show_label=False,
-        columns=4,
-        height="auto",
-        interactive=False,
-        buttons=[],
-        visible=False,
-        elem_classes="results",
-    )
+    gallery = add_gallery("Pictures", "results", visible=False)
 
     def run(paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         paths = paths or []

@@ -11,7 +11,7 @@ import numpy as np
 
 from flax_glitch.classes import CLASSES, NONE_OF_THE_ABOVE, morphology, readable
 from flax_glitch.predict.predictor import Predictor
-from flax_glitch.predict.verdicts import Failure, Prediction, as_objects, ranked, window_name
+from flax_glitch.predict.verdicts import Failure, Prediction, as_objects, ranked
 
 LOW_CONFIDENCE = 0.5
 """Below this the verdict is called uncertain."""
@@ -69,19 +69,24 @@ def _add_question(with_examples: bool) -> tuple[gr.Image, gr.Gallery]:
     # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
     picture.preprocess = path_of
     gr.Markdown("### Or click an example", visible=with_examples)
-    gallery = gr.Gallery(
-        label="Examples",
+    gallery = add_gallery(
+        "Examples", "examples", object_fit="cover", allow_preview=False, visible=with_examples
+    )
+    return picture, gallery
+
+
+def add_gallery(label: str, kind: str, **settings: Any) -> gr.Gallery:
+    """Adds pictures to look at; the kind is the class of their style."""
+    return gr.Gallery(
+        label=label,
         show_label=False,
         columns=4,
         height="auto",
-        object_fit="cover",
-        allow_preview=False,
         interactive=False,
         buttons=[],
-        visible=with_examples,
-        elem_classes="examples",
+        elem_classes=kind,
+        **settings,
     )
-    return picture, gallery
 
 
 def add_verdict(invitation: str, predictor: Predictor) -> tuple[gr.HTML, gr.HTML, gr.Slider]:
@@ -159,7 +164,7 @@ def windows_of(prediction: Prediction) -> str:
         return ""
     verdicts = [ranked(prediction.names, row)[0] for row in prediction.per_view]
     rows = "".join(
-        f'<tr><th scope="row">{window_name(duration)} s</th><td>{named(name)}</td>'
+        f'<tr><th scope="row">{_seconds(duration)}</th><td>{named(name)}</td>'
         f"<td>{percent(p)}</td></tr>"
         for duration, (name, p) in zip(prediction.durations, verdicts, strict=True)
     )
@@ -170,18 +175,28 @@ def windows_of(prediction: Prediction) -> str:
     )
 
 
+def _seconds(duration: float | None) -> str:
+    return "unknown" if duration is None else f"{duration} s"
+
+
 def _notes(prediction: Prediction) -> list[str]:
     notes = []
-    if prediction.label == NONE_OF_THE_ABOVE:
+    none_of_these = prediction.label == NONE_OF_THE_ABOVE
+    if none_of_these and prediction.unlike:
         notes.append(
-            "This is an answer, not a failure: the network sees a glitch, and it is none of the "
-            f"{len(prediction.names) - 1} other classes that it knows."
+            "Unlike anything in training: no spectrogram that the network has seen has such "
+            "colours. Is it one?"
         )
-    if prediction.unlike:
+    elif none_of_these:
         notes.append(
-            "Unlike anything in training: the class that is named may mean nothing, and the "
-            "picture may be no spectrogram. One in twenty glitches that the network should know "
-            "is called so as well."
+            "This is an answer, not a failure: the network takes it for a glitch that is none of "
+            f"the {len(prediction.names) - 1} other classes."
+        )
+    elif prediction.unlike:
+        notes.append(
+            "Unlike anything in training: the class that is named may mean nothing. It may be "
+            "another kind of glitch, or no spectrogram at all; about one in twenty glitches that "
+            "the network should know is called so as well."
         )
     if prediction.confidence < LOW_CONFIDENCE:
         second = named(prediction.top(2)[1][0])

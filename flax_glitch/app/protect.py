@@ -16,18 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flax_glitch.config import UsageError
 
-__all__ = [
-    "MAX_BATCH_FILES",
-    "MAX_UPLOAD",
-    "LocalOnly",
-    "check_address",
-    "fetch_nothing",
-    "own_folder",
-    "read_accounts",
-    "start_sweeping",
-    "sweep",
-]
-
 MAX_UPLOAD = "150 MB"
 """Largest file that the server takes, a little over GWOSC's 4,096 s of strain at 4 kHz."""
 

@@ -39,8 +39,12 @@ def check_fit(place: Any, found: Arrays, expected: Arrays) -> None:
     Raises:
         CheckpointError: naming every array that is missing, extra or misshapen.
     """
-    if faults := misfits(found, expected):
+    if faults := misfits(_shapes(found), _shapes(expected)):
         raise CheckpointError(f"{place}: doesn't fit the model; {faults}")
+
+
+def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(array.shape) for name, array in arrays.items()}
 
 
 def check_room(folder: Path, arrays: Arrays) -> None:

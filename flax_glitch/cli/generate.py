@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from flax_glitch.checkpoint import RUNS
 from flax_glitch.classes import class_name
-from flax_glitch.config import CACHE, UsageError, keep_compiled
+from flax_glitch.config import CACHE, UsageError, check_seed, keep_compiled
 from flax_glitch.data.records import prepare
 from flax_glitch.files import write_whole
 from flax_glitch.models.dcgan import SIDE
@@ -50,13 +50,10 @@ def generate_glitches(
         seed: Another one gives other pictures; also where a new GAN's training begins.
         cache: Folder for prepared data.
     """
-    for name, value, least in (
-        ("per-class", per_class, 1),
-        ("epochs", epochs, 1),
-        ("seed", seed, 0),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"--{name} {value}: give at least {least}")
+    for name, value in (("per-class", per_class), ("epochs", epochs)):
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: give at least 1")
+    check_seed(seed)
     check_own(out, MARK)
     keep_compiled(cache)
     split = prepare(source, SIDE, cache=cache).split("train")

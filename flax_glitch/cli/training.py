@@ -1,29 +1,22 @@
 """The commands around training: a source made ready, a model measured and handed on."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import tyro
 from tqdm import tqdm
 
 from flax_glitch.checkpoint import release
 from flax_glitch.classes import CLASSES
 from flax_glitch.cli.terminal import open_predictor
-from flax_glitch.config import CACHE, keep_compiled
+from flax_glitch.config import CACHE, check_seed, keep_compiled
 from flax_glitch.data.layouts import SPLITS
-from flax_glitch.data.prepared import Split
-from flax_glitch.data.tfds_builder import SIMULATED, Prepared, prepare
-from flax_glitch.evaluation.compare import trained_glitches
-from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
+from flax_glitch.data.records import SIMULATED, Prepared, prepare
+from flax_glitch.evaluation.compare import glitch_names, trained_glitches
+from flax_glitch.evaluation.evaluate import evaluate, join, summary
 from flax_glitch.evaluation.report import as_text, write_mistakes, write_report
-from flax_glitch.predict.predictor import Predictor
 from flax_glitch.simulate.catalogue import draw_glitches
-
-BATCH = 16
-"""Pictures that `evaluate` gives the network at once."""
 
 SplitChoice = Literal["train", "validation", "test", "all"]
 
@@ -48,18 +41,23 @@ def evaluate_checkpoint(
         seed: Seed of the split by glitch; that of the model's training if not given.
         cache: Folder for prepared data.
     """
+    if seed is not None:
+        check_seed(seed)
     predictor = open_predictor(checkpoint, cache)
     folder = out or predictor.folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     seed = predictor.split_seed if seed is None else seed
     prepared = prepare(source, *predictor.preprocessing.shape, seed=seed, cache=cache)
+    prepared = prepared.only(predictor.classes)
     _tell(prepared)
     names = SPLITS if split == "all" else (split,)
     parts = [part for name in names if len(part := prepared.split(name))]
     if not parts:
         raise ValueError(f"the {split} split holds no pictures; try --split all")
-    outputs = _outputs(predictor, parts)
-    _warn_of_trained(predictor.folder, outputs)
+    outputs = join([evaluate(predictor, part) for part in parts])
+    judged = glitch_names(outputs.table)
+    if both := len(judged & trained_glitches(predictor.folder)):
+        tqdm.write(f"note: {both} of these {len(judged)} glitches were trained on", sys.stderr)
     measured = summary(outputs)
     provenance = {
         "source": Path(source).name,
@@ -91,6 +89,7 @@ def prepare_source(
         seed: Seed of the split by glitch.
         cache: Folder to write below.
     """
+    check_seed(seed)
     prepared = prepare(source, size, width, seed=seed, cache=cache)
     _tell(prepared)
     counts = ", ".join(f"{len(prepared.split(name))} {name}" for name in SPLITS)
@@ -137,19 +136,3 @@ def release_run(
 def _tell(prepared: Prepared) -> None:
     for notice in prepared.notices:
         tqdm.write(f"note: {notice}", file=sys.stderr)
-
-
-def _outputs(predictor: Predictor, parts: Sequence[Split]) -> Outputs:
-    several = [evaluate(predictor.forward, part, BATCH, merged=predictor.merged) for part in parts]
-    return Outputs(
-        np.concatenate([outputs.logits for outputs in several]),
-        tuple(entry for outputs in several for entry in outputs.entries),
-        np.concatenate([outputs.fused for outputs in several]) if predictor.merged else None,
-        predictor.calibration,
-    )
-
-
-def _warn_of_trained(folder: Path, outputs: Outputs) -> None:
-    known = {(entry.ifo, entry.gravityspy_id) for entry in outputs.entries}
-    if both := len(known & trained_glitches(folder)):
-        tqdm.write(f"note: {both} of these {len(known)} glitches were trained on", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Random mirror, zoom and shift of training pictures."""
+"""Training pictures varied at random: mirrored, zoomed, shifted, of other contrast, unsharp."""
 
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,7 +25,8 @@ class Variation:
         mirror: Whether to mirror half of the glitches in time.
         zoom: The stretch is drawn from 1 - zoom to 1 + zoom; at least 0, below 1.
         shift: The shift is drawn from -shift to shift, as a fraction of the picture; 0 to 1.
-        gain: Contrast is multiplied by 1 - gain to 1 + gain, and up to a fifth of it is added.
+        gain: Values are multiplied by 1 - gain to 1 + gain, and up to a fifth of gain times the
+            full scale is added or taken away.
         blur: Share of glitches whose pictures are made unsharp, as if scaled down and up by two.
     """
 
@@ -54,10 +55,11 @@ what differs between plots of one glitch in papers, editions and notebooks."""
 def augment(
     pictures: RawViews, key: Key, variation: Variation, chosen: Chosen | None = None
 ) -> Pictures:
-    """Returns the pictures varied at random, all views of a glitch alike, still 0 to 255.
+    """Returns the pictures varied at random, all views of a glitch alike.
 
-    As Keras' ImageDataGenerator: linear interpolation about the picture's centre, and the colour
-    of the nearest edge where a picture no longer reaches; time and frequency are drawn apart.
+    Values stay from 0 to 255, but for what `gain` adds. Zoom and shift are as in Keras'
+    ImageDataGenerator: linear interpolation about the picture's centre, and the colour of the
+    nearest edge where a picture no longer reaches. Those of time and of frequency are drawn apart.
 
     Args:
         pictures: The pictures of a batch of glitches.

@@ -1,20 +1,24 @@
 """Evaluated runs side by side: read strictly, and refused unless all judged the same glitches."""
 
-import csv
 import dataclasses
+import functools
 import io
 import json
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
+from flax_glitch.arrays import some
 from flax_glitch.checkpoint import Description, read_description
-from flax_glitch.classes import CLASSES, INDEX
+from flax_glitch.classes import ordered
 from flax_glitch.config import UsageError
-from flax_glitch.evaluation.paired import difference, holm, mcnemar, resampled
+from flax_glitch.data.table import GLITCH
+from flax_glitch.evaluation.metrics import holm, mcnemar, percentiles, resampled
 from flax_glitch.models.classifier import parameters
 
 REPORT = "Sonavane et al. 2023"
@@ -47,8 +51,25 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
 }
 """The report's figures by network, on single pictures of Kaggle's test split (4,720)."""
 
+RATES = {
+    "accuracy": "Accuracy",
+    "precision_weighted": "Precision, weighted",
+    "precision_micro": "micro",
+    "precision_macro": "macro",
+    "recall_weighted": "Recall, weighted",
+    "recall_micro": "micro",
+    "recall_macro": "macro",
+    "f1_macro": "F1, macro",
+}
+"""Metrics that are compared, with the titles of their columns."""
+
 PROTOCOL = ("source", "layout", "split")
 """What evaluations must have in common, beside the pictures themselves."""
+
+PICTURE = ["path", "key"]
+"""The columns that name a picture."""
+
+KINDS = ("per_image", "per_glitch")
 
 GlitchName = tuple[str, str]
 """Detector and Gravity Spy id."""
@@ -56,7 +77,7 @@ GlitchName = tuple[str, str]
 Content = TypeVar("Content")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class System:
     """A run with its evaluation."""
 
@@ -67,22 +88,32 @@ class System:
     """What training logged of the epoch that was kept; empty if it is not here."""
     metrics: Mapping[str, Any]
     """The evaluation's, as in metrics.json."""
-    pictures: Mapping[str, str]
-    """The true class of each picture, by its path."""
-    glitches: Mapping[GlitchName, tuple[str, str]]
-    """The true class and the verdict of each glitch, in the order of their names."""
+    predictions: pd.DataFrame
+    """Its predictions.csv, glitches in the order of their names."""
     trained: frozenset[GlitchName]
     """The glitches that it was trained on, as far as known."""
 
+    @property
+    def glitches(self) -> pd.DataFrame:
+        """A row a glitch, by detector and id."""
+        return self.predictions.drop_duplicates(GLITCH).set_index(GLITCH)
+
 
 def trained_glitches(folder: Path) -> frozenset[GlitchName]:
-    """Returns the glitches that a run was trained on; none if its splits.csv isn't here."""
+    """Returns the glitches that a run was trained on; none if its splits.csv isn't here.
+
+    Raises:
+        ValueError: if that file is damaged.
+    """
     path = folder / "splits.csv"
     if not path.is_file():
         return frozenset()
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
-    return frozenset((row["ifo"], row["gravityspy_id"]) for row in rows)
+    return _read(path, _trained, "remove it to go without")
+
+
+def glitch_names(table: pd.DataFrame) -> frozenset[GlitchName]:
+    """Returns the glitches that the pictures of a table show."""
+    return frozenset(zip(table["ifo"], table["id"], strict=True))
 
 
 def read_system(folder: Path) -> System:
@@ -98,28 +129,29 @@ def read_system(folder: Path) -> System:
         raise ValueError(f"{folder}: not evaluated yet; type: {again}")
     cure = f"write it anew: {again}"
     metrics = _read(evaluation / "metrics.json", _metrics, cure)
-    pictures, glitches = _read(evaluation / "predictions.csv", _predictions, cure)
-    right = np.mean([truth == verdict for truth, verdict in glitches.values()])
+    parse = functools.partial(_predictions, metrics["classes"])
+    predictions = _read(evaluation / "predictions.csv", parse, cure)
+    log = folder / "metrics.jsonl"
+    epochs = _read(log, _epochs, "remove it to go without") if log.is_file() else {}
+    system = System(
+        name=folder.resolve().name,
+        folder=folder,
+        description=description,
+        epoch=epochs.get(description.provenance.get("best", {}).get("epoch"), {}),
+        metrics=metrics,
+        predictions=predictions,
+        trained=trained_glitches(folder),
+    )
+    right = (system.glitches["label"] == system.glitches["glitch_verdict"]).mean()
     if not np.isclose(right, metrics["per_glitch"]["accuracy"], rtol=0, atol=1e-9):
         raise ValueError(f"{evaluation}: predictions.csv isn't that of metrics.json; {cure}")
     if metrics["provenance"]["model"]["sha256"] != description.sha256:
         raise ValueError(f"{folder}: trained on since it was evaluated; {again}")
-    log, kept = folder / "metrics.jsonl", description.provenance["best"]["epoch"]
-    epochs = _read(log, _epochs, "remove it to go without") if log.is_file() else {}
-    return System(
-        name=folder.resolve().name,
-        folder=folder,
-        description=description,
-        epoch=epochs.get(kept, {}),
-        metrics=metrics,
-        pictures=pictures,
-        glitches=glitches,
-        trained=trained_glitches(folder),
-    )
+    return system
 
 
 def check_comparable(systems: Sequence[System]) -> None:
-    """Checks that systems judged the same pictures under the same protocol.
+    """Checks that systems know the same classes and judged the same pictures alike.
 
     Raises:
         UsageError: if two have the same name.
@@ -130,20 +162,8 @@ def check_comparable(systems: Sequence[System]) -> None:
         raise UsageError(f"two runs are named {min(twice)}: name each run once, or rename one")
     first = systems[0]
     for other in systems[1:]:
-        for name in PROTOCOL:
-            ours, theirs = (system.metrics["provenance"][name] for system in (first, other))
-            if ours != theirs:
-                raise ValueError(
-                    f"{other.folder}: evaluated on {name} {theirs}, {first.folder} on {ours}; "
-                    "evaluate both on the same"
-                )
-        if differing := _differing(first.pictures, other.pictures):
-            total = len(first.pictures.keys() | other.pictures.keys())
-            raise ValueError(
-                f"{other.folder}: of {total} pictures {len(differing)} are others than, or "
-                f"labelled otherwise than, in {first.folder}, such as {differing[0]}; "
-                "evaluate both on the same source and seed"
-            )
+        if difference := _difference(first, other):
+            raise ValueError(f"{other.folder}: {difference}")
 
 
 def compare(systems: Sequence[System]) -> dict[str, Any]:
@@ -155,7 +175,7 @@ def compare(systems: Sequence[System]) -> dict[str, Any]:
     first = systems[0]
     return {
         "data": {name: first.metrics["provenance"][name] for name in PROTOCOL}
-        | {"pictures": len(first.pictures), "glitches": len(first.glitches)},
+        | {"pictures": len(first.predictions), "glitches": len(first.glitches)},
         "systems": [_described(system) for system in systems],
         "pairs": _pairs(systems),
         "published": {"source": REPORT, "on": "Kaggle's 4,720 test pictures, each by itself"},
@@ -169,32 +189,55 @@ def _read(path: Path, parse: Callable[[str], Content], cure: str) -> Content:
     except FileNotFoundError:
         raise ValueError(f"{path}: is missing; {cure}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{path}: damaged ({reason}); {cure}") from None
+        reason = f"no {error} in it" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{path}: damaged ({reason.splitlines()[0]}); {cure}") from None
+
+
+def _table(text: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Returns these columns of a CSV table, all as text."""
+    table = pd.read_csv(io.StringIO(text), dtype=object, keep_default_na=False)
+    table = table.rename(columns={"gravityspy_id": "id"})  # how runs of the first version have it
+    if missing := [name for name in columns if name not in table]:
+        raise ValueError(f"no column {', '.join(missing)}")
+    if table.isna().any(axis=None):
+        raise ValueError("a line is cut off")
+    return table[list(columns)]
+
+
+def _trained(text: str) -> frozenset[GlitchName]:
+    table = _table(text, (*GLITCH, "split"))
+    return glitch_names(table[table["split"] == "train"])
 
 
 def _metrics(text: str) -> dict[str, Any]:
-    metrics = json.loads(text)
-    for kind in ("per_image", "per_glitch"):
-        if set(metrics[kind]["per_class"]) != set(CLASSES):
-            raise ValueError("its classes aren't Gravity Spy's 22")
-    missing = {*PROTOCOL, "model"} - set(metrics["provenance"])
-    if missing:
-        raise ValueError(f"no {', '.join(sorted(missing))} in its provenance")
+    """Reads metrics.json, and looks that all is there that is compared."""
+    metrics: dict[str, Any] = json.loads(text)
+    needed: list[tuple[str, ...]] = [("provenance", name) for name in PROTOCOL]
+    needed.append(("provenance", "model", "sha256"))
+    for kind in KINDS:
+        needed.append((kind, "intervals", "accuracy"))
+        needed += [
+            (kind, "per_class", name, figure)
+            for name in metrics["classes"]
+            for figure in ("n", "recall")
+        ]
+    for path in needed:
+        functools.reduce(operator.getitem, path, metrics)
+    if not np.isfinite([metrics[kind][rate] for kind in KINDS for rate in RATES]).all():
+        raise ValueError("figures that are no numbers")
     return metrics
 
 
-def _predictions(text: str) -> tuple[dict[str, str], dict[GlitchName, tuple[str, str]]]:
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    pictures = {row["path"]: row["truth"] for row in rows}
-    glitches = {
-        (row["ifo"], row["gravityspy_id"]): (row["truth"], row["glitch_verdict"]) for row in rows
-    }
-    if unknown := {name for pair in glitches.values() for name in pair} - set(CLASSES):
-        raise ValueError(f"{unknown.pop()!r} is none of Gravity Spy's 22 classes")
-    if not rows:
+def _predictions(classes: Sequence[str], text: str) -> pd.DataFrame:
+    answers = ["glitch_verdict", "glitch_confidence"]
+    table = _table(text, (*PICTURE, *GLITCH, "label", *answers))
+    if table.empty:
         raise ValueError("no pictures in it")
-    return pictures, dict(sorted(glitches.items()))
+    if table.duplicated(PICTURE).any():
+        raise ValueError("a picture is in it twice")
+    if unknown := ({*table["label"], *table["glitch_verdict"]} - set(classes)):
+        raise ValueError(f"{min(unknown)!r} is none of the model's classes")
+    return table.astype({"glitch_confidence": float}).sort_values(GLITCH, kind="stable")
 
 
 def _epochs(text: str) -> dict[int, dict[str, Any]]:
@@ -202,45 +245,73 @@ def _epochs(text: str) -> dict[int, dict[str, Any]]:
     return {record["epoch"]: record for record in records if record["training"]["accuracy"] >= 0}
 
 
-def _differing(first: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    paths = first.keys() | other.keys()
-    return sorted(path for path in paths if first.get(path) != other.get(path))
+def _difference(first: System, other: System) -> str:
+    """Returns why the second can't be compared with the first, empty if it can."""
+    here, there = (set(system.metrics["classes"]) for system in (other, first))
+    if here != there:
+        alone = ((other, here - there), (first, there - here))
+        known = [f"{some(ordered(names))} only {system.name}" for system, names in alone if names]
+        return f"tells other classes apart than {first.folder}: {', '.join(known)}"
+    for name in PROTOCOL:
+        ours, theirs = (system.metrics["provenance"][name] for system in (first, other))
+        if ours != theirs:
+            return (
+                f"evaluated on {name} {theirs}, {first.folder} on {ours}; evaluate both on the same"
+            )
+    each = pd.concat([_shown(system) for system in (first, other)], axis=1, keys=["ours", "theirs"])
+    differing = each[each["ours"] != each["theirs"]].sort_index()
+    if differing.empty:
+        return ""
+    return (
+        f"of {len(each)} pictures {len(differing)} are others than, or labelled otherwise than, in "
+        f"{first.folder}, such as {':'.join(filter(None, differing.index[0]))}; "
+        "evaluate both on the same source and seed"
+    )
+
+
+def _shown(system: System) -> pd.Series:
+    """The glitch that each picture shows, and its class."""
+    table = system.predictions.set_index(PICTURE)
+    return table["ifo"] + " " + table["id"] + " " + table["label"]
 
 
 def _described(system: System) -> dict[str, Any]:
-    network = system.description.model.name
+    described = system.description
     return {
         "name": system.name,
-        "network": network,
-        "sha256": system.description.sha256,
-        "parameters": parameters(system.description.model, system.description.preprocessing),
+        "network": described.model.name,
+        "sha256": described.sha256,
+        "parameters": parameters(described.model, described.preprocessing, len(described.classes)),
         "epoch": system.epoch.get("epoch"),
         "training": system.epoch.get("training"),
         "validation": system.epoch.get("validation"),
         "per_image": system.metrics["per_image"],
         "per_glitch": system.metrics["per_glitch"],
-        "trained_on": len(system.trained & system.glitches.keys()),
-        "published": PUBLISHED.get(network),
+        "trained_on": len(system.trained & glitch_names(system.predictions)),
+        "published": PUBLISHED.get(described.model.name),
     }
 
 
 def _pairs(systems: Sequence[System]) -> list[dict[str, Any]]:
     """Each pair of systems: discordant glitches, McNemar's p, and the differences."""
-    truth = np.array([INDEX[label] for label, _ in systems[0].glitches.values()])
-    right = {
-        system.name: np.array([label == verdict for label, verdict in system.glitches.values()])
-        for system in systems
-    }
-    draws = {name: resampled(answers, truth) for name, answers in right.items()}
+    numbers = {name: number for number, name in enumerate(systems[0].metrics["classes"])}
+    right, draws = {}, {}
+    for system in systems:
+        judged = system.glitches
+        truth, verdicts = (
+            judged[column].map(numbers).to_numpy() for column in ("label", "glitch_verdict")
+        )
+        right[system.name] = truth == verdicts
+        confidence = judged["glitch_confidence"].to_numpy()
+        draws[system.name] = resampled(truth, verdicts, confidence, np.arange(len(judged)))
     pairs: list[dict[str, Any]] = []
     for first, second in combinations(systems, 2):
         one, two = right[first.name], right[second.name]
         only = {"only_first": int((one & ~two).sum()), "only_second": int((two & ~one).sum())}
         pair = {"first": first.name, "second": second.name, **only, "p": mcnemar(**only)}
-        spans = difference(draws[first.name], draws[second.name])
-        measured = [system.metrics["per_glitch"] for system in (first, second)]
-        for metric, span in spans.items():
-            ours, theirs = (figures[metric] for figures in measured)
+        for metric in ("accuracy", "recall_macro"):
+            ours, theirs = (system.metrics["per_glitch"][metric] for system in (first, second))
+            span = percentiles(draws[first.name][metric] - draws[second.name][metric])
             pair[metric] = {"difference": ours - theirs, "interval": span}
         pairs.append(pair)
     corrected = holm([pair["p"] for pair in pairs])

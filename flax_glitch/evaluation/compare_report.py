@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from flax_glitch.classes import readable
-from flax_glitch.evaluation.compare import System, compare
-from flax_glitch.evaluation.compare_plots import accuracy_bars
-from flax_glitch.evaluation.report import save_figure, with_interval
+from flax_glitch.evaluation.compare import KINDS, RATES, System, compare
+from flax_glitch.evaluation.plots import accuracy_bars
+from flax_glitch.evaluation.report import markdown_table, save_figure, with_interval
 from flax_glitch.files import write_whole
 
 FIGURES = {
@@ -19,26 +19,14 @@ FIGURES = {
 }
 """What is shown of each run's own evaluation, by the name of its file."""
 
-RATES = {
-    "accuracy": "Accuracy",
-    "precision_weighted": "Precision, weighted",
-    "precision_micro": "micro",
-    "precision_macro": "macro",
-    "recall_weighted": "Recall, weighted",
-    "recall_micro": "micro",
-    "recall_macro": "macro",
-    "f1_macro": "F1, macro",
-}
-"""Metrics of test data, with the titles of their columns."""
-
 ACCURACIES = """\
 Training and validation: at the epoch whose model was kept, each picture by itself (gravityspy-cnn:
 each glitch); in training the weights were still changing and units were dropped, as in what Keras
 reports. Test: with the 95 % interval that bootstrap draws of whole glitches give."""
 
 BINARY = """\
-Keras' *binary accuracy* takes each of the 22 outputs as a yes or no of its own (is it above 0.5?).
-Whoever answers "none of them" to everything already gets 21 of 22 right, 95.45 %: it makes figures
+Keras' *binary accuracy* takes each class's output as a yes or no of its own (is it above 0.5?).
+Whoever answers "none of them" to everything already gets {right}: it makes figures
 look alike and high, explains the report's for training and validation, and ranks nothing."""
 
 AVERAGES = """\
@@ -72,8 +60,8 @@ def write_comparison(folder: Path, systems: Sequence[System]) -> dict[str, Any]:
     title, source = _subject(comparison), comparison["published"]["source"]
     save_figure(accuracy_bars(comparison["systems"], title, source), folder / "accuracy.png")
     figures = {system.name: _copy_figures(system, folder) for system in systems}
-    text = json.dumps(comparison, indent=2, allow_nan=False) + "\n"
-    write_whole(folder / "comparison.json", text)
+    text = json.dumps(comparison, indent=2, allow_nan=False)
+    write_whole(folder / "comparison.json", f"{text}\n")
     write_whole(folder / "comparison.md", as_markdown(comparison, figures))
     return comparison
 
@@ -82,21 +70,13 @@ def as_text(comparison: Mapping[str, Any]) -> str:
     """Returns the main figures as a short table for the terminal, in per cent."""
     lines = [f"{'accuracy (95 % interval)':<24}{'per picture':>23}{'per glitch':>24}{'F1':>8}"]
     for system in comparison["systems"]:
-        alone, fused = (
-            with_interval(system[kind], "accuracy") for kind in ("per_image", "per_glitch")
-        )
+        alone, fused = (with_interval(system[kind], "accuracy") for kind in KINDS)
         f1 = _percent(system["per_glitch"], "f1_macro")
         lines.append(f"{system['name']:<24}{alone:>23}{fused:>24}{f1:>8}")
         if system["published"]:
             lines.append(f"{'  theirs':<24}{_percent(system['published'], 'accuracy'):>23}")
-    published = comparison["published"]
-    return "\n".join(
-        (
-            *lines,
-            "Per cent. F1: macro, per glitch.",
-            f"Theirs: {published['source']}, on {published['on']}.",
-        )
-    )
+    lines.append("Per cent. F1: macro, per glitch.")
+    return "\n".join(lines) + "\nTheirs: {source}, on {on}.".format(**comparison["published"])
 
 
 def as_markdown(comparison: Mapping[str, Any], figures: Mapping[str, Sequence[str]]) -> str:
@@ -106,17 +86,14 @@ def as_markdown(comparison: Mapping[str, Any], figures: Mapping[str, Sequence[st
         comparison: what `compare` returns.
         figures: of each system, the names of its own figures beside the document.
     """
-    pairs, binary = _pairs(comparison["pairs"]), _binary(comparison["systems"])
+    systems, pairs = comparison["systems"], _pairs(comparison["pairs"])
     sections = {
-        "Accuracy": (_accuracies(comparison["systems"]), ACCURACIES, _notes(comparison)),
-        "Beside Keras' binary accuracy": (binary, BINARY) if binary else (),
-        "Test, each picture by itself": (_rates(comparison["systems"], "per_image"),),
-        "Test, windows of a glitch fused": (_rates(comparison["systems"], "per_glitch"), AVERAGES),
+        "Accuracy": (_accuracies(systems), ACCURACIES, _notes(comparison)),
+        "Beside Keras' binary accuracy": _binary(systems),
+        "Test, each picture by itself": (_rates(systems, "per_image"),),
+        "Test, windows of a glitch fused": (_rates(systems, "per_glitch"), AVERAGES),
         "Which differences are more than luck": (pairs, PAIRS) if pairs else (),
-        "Recall of each class, windows of a glitch fused": (
-            _recalls(comparison["systems"]),
-            RECALLS,
-        ),
+        "Recall of each class, windows of a glitch fused": (_recalls(systems), RECALLS),
         "What each takes for what": tuple(_shown(figures)),
     }
     parts = [f"# Systems compared\n\n{_subject(comparison)}.", "![Accuracies](accuracy.png)"]
@@ -137,14 +114,12 @@ def _copy_figures(system: System, folder: Path) -> list[str]:
     """Copies a run's own figures beside the document and returns their names."""
     names = []
     for figure in FIGURES:
-        source, target = (
-            system.folder / "evaluation" / f"{figure}.png",
-            f"{system.name}_{figure}.png",
-        )
-        (folder / target).unlink(missing_ok=True)
+        source = system.folder / "evaluation" / f"{figure}.png"
+        target = folder / f"{system.name}_{figure}.png"
+        target.unlink(missing_ok=True)
         if source.is_file():
-            shutil.copyfile(source, folder / target)
-            names.append(target)
+            shutil.copyfile(source, target)
+            names.append(target.name)
     return names
 
 
@@ -154,12 +129,12 @@ def _accuracies(systems: Sequence[Mapping[str, Any]]) -> str:
     for system in systems:
         parameters = f"{system['parameters']:,}"
         logged = (_percent(system[part], "accuracy") for part in ("training", "validation"))
-        tested = (with_interval(system[kind], "accuracy") for kind in ("per_image", "per_glitch"))
+        tested = (with_interval(system[kind], "accuracy") for kind in KINDS)
         rows.append((system["name"], system["network"], parameters, *logged, *tested))
         if theirs := system["published"]:
             accuracies = (_percent(theirs, name) for name in ("training", "validation", "accuracy"))
             rows.append(_italic(("theirs", system["network"], DASH, *accuracies, DASH)))
-    return _table((*header, "Test, per glitch"), rows)
+    return markdown_table((*header, "Test, per glitch"), rows)
 
 
 def _notes(comparison: Mapping[str, Any]) -> str:
@@ -167,12 +142,9 @@ def _notes(comparison: Mapping[str, Any]) -> str:
     published, systems = comparison["published"], comparison["systems"]
     notes = []
     if any(system["published"] for system in systems):
-        same = {"layout": "kaggle", "split": "test", "pictures": 4720}.items()
-        other = (
-            ""
-            if same <= comparison["data"].items()
-            else (". **The pictures above are others**, so theirs is no yardstick for ours here")
-        )
+        theirs = {"layout": "kaggle", "split": "test", "pictures": 4720}
+        warning = ". **The pictures above are others**, so theirs is no yardstick for ours here"
+        other = "" if theirs.items() <= comparison["data"].items() else warning
         notes.append(
             f"*Theirs*: figures of {published['source']}, as its authors measured them on "
             f"{published['on']}{other}."
@@ -186,19 +158,19 @@ def _notes(comparison: Mapping[str, Any]) -> str:
     return "\n\n".join(notes)
 
 
-def _binary(systems: Sequence[Mapping[str, Any]]) -> str:
+def _binary(systems: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Accuracy and binary accuracy of each part, nothing if no system has the latter."""
     kinds, parts = ("accuracy", "binary_accuracy"), ("training", "validation", "per_image")
     if not any("binary_accuracy" in (system[part] or ()) for system in systems for part in parts):
-        return ""
+        return ()
     header = ("Per cent", "Training", "binary", "Validation", "binary", "Test", "binary")
-    return _table(
-        header,
-        [
-            (system["name"], *(_percent(system[part], kind) for part in parts for kind in kinds))
-            for system in systems
-        ],
-    )
+    rows = [
+        (system["name"], *(_percent(system[part], kind) for part in parts for kind in kinds))
+        for system in systems
+    ]
+    classes = len(systems[0]["per_image"]["per_class"])
+    right = f"{classes - 1} of {classes} right, {100 - 100 / classes:.2f} %"
+    return markdown_table(header, rows), BINARY.format(right=right)
 
 
 def _rates(systems: Sequence[Mapping[str, Any]], kind: str) -> str:
@@ -207,7 +179,7 @@ def _rates(systems: Sequence[Mapping[str, Any]], kind: str) -> str:
         rows.append((system["name"], *(_percent(system[kind], rate) for rate in RATES)))
         if kind == "per_image" and (theirs := system["published"]):
             rows.append(_italic(("theirs", *(_percent(theirs, rate) for rate in RATES))))
-    return _table(("Per cent", *RATES.values()), rows)
+    return markdown_table(("Per cent", *RATES.values()), rows)
 
 
 def _pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
@@ -224,7 +196,7 @@ def _pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
         )
         for pair in pairs
     ]
-    return _table((*header, "Δ accuracy", "Δ macro recall"), rows) if pairs else ""
+    return markdown_table((*header, "Δ accuracy", "Δ macro recall"), rows) if pairs else ""
 
 
 def _difference(measured: Mapping[str, Any]) -> str:
@@ -241,7 +213,7 @@ def _recalls(systems: Sequence[Mapping[str, Any]]) -> str:
             best = max(values) if len(set(values)) > 1 else None
             cells = (f"**{100 * v:.1f}**" if v == best else f"{100 * v:.1f}" for v in values)
             rows.append((readable(label), f"{first['n']:,}", *cells))
-    return _table(("Class", "n", *(system["name"] for system in systems)), rows)
+    return markdown_table(("Class", "n", *(system["name"] for system in systems)), rows)
 
 
 def _shown(figures: Mapping[str, Sequence[str]]) -> Iterator[str]:
@@ -259,8 +231,3 @@ def _percent(metrics: Mapping[str, Any] | None, name: str) -> str:
 
 def _italic(cells: Sequence[str]) -> tuple[str, ...]:
     return tuple(cell if cell == DASH else f"*{cell}*" for cell in cells)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ("---", *["---:"] * (len(header) - 1))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))

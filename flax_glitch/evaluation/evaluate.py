@@ -1,22 +1,23 @@
 """A classifier's answers to a whole split, per picture and fused per glitch, and their metrics."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from scipy.special import log_softmax, softmax
 from tqdm import tqdm
 
-from flax_glitch.arrays import Labels, Mask, RawViews, Units
+from flax_glitch.arrays import Labels, Mask, Probabilities, RawViews, Units
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.data.batches import evaluation_batches
 from flax_glitch.data.records import Split, class_numbers
 from flax_glitch.data.table import glitch_numbers
-from flax_glitch.evaluation.metrics import calibration_error, intervals, log_softmax, summarise
+from flax_glitch.evaluation.metrics import calibration_error, intervals, summarise
 from flax_glitch.models.classifier import fuse
 from flax_glitch.predict.calibration import temperature_of
 from flax_glitch.predict.predictor import Predictor
@@ -24,7 +25,15 @@ from flax_glitch.predict.predictor import Predictor
 Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
+class Answers(NamedTuple):
+    """Probabilities to be judged, the truth, and the glitches that intervals are drawn over."""
+
+    probabilities: Probabilities
+    labels: Labels
+    glitches: Int[np.ndarray, " sample"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Outputs:
     """The scores of every picture of a split, and which pictures these are."""
 
@@ -52,7 +61,8 @@ class Outputs:
     @cached_property
     def probabilities(self) -> Float[np.ndarray, "sample class"]:
         """Class probabilities of each picture by itself."""
-        return np.exp(log_softmax(self.logits / temperature_of(self.calibration, 1)))
+        scores = self.logits.astype(float) / temperature_of(self.calibration, 1)
+        return softmax(scores, axis=1)
 
     @cached_property
     def glitches(self) -> Int[np.ndarray, " sample"]:
@@ -73,11 +83,20 @@ class Outputs:
         windows = np.bincount(self.glitches)
         scores = self.fused
         if scores is None:
-            scores = np.zeros((len(windows), self.logits.shape[1]))
-            np.add.at(scores, self.glitches, log_softmax(self.logits))
+            scores = np.zeros((len(windows), len(self.classes)))
+            np.add.at(scores, self.glitches, log_softmax(self.logits.astype(float), axis=1))
             scores /= windows[:, None]
         temperatures = np.array([temperature_of(self.calibration, int(n)) for n in windows])
-        return np.exp(log_softmax(scores / temperatures[:, None]))
+        return softmax(scores.astype(float) / temperatures[:, None], axis=1)
+
+    @property
+    def answers(self) -> dict[str, Answers]:
+        """What is judged, `per_image` and `per_glitch`."""
+        numbers = np.arange(len(self.glitch_labels))
+        return {
+            "per_image": Answers(self.probabilities, self.labels, self.glitches),
+            "per_glitch": Answers(self.glitch_probabilities, self.glitch_labels, numbers),
+        }
 
 
 def evaluate(predictor: Predictor, split: Split, batch_size: int = 16) -> Outputs:
@@ -115,24 +134,26 @@ def score(
     return np.concatenate(logits)
 
 
+def join(parts: Sequence[Outputs]) -> Outputs:
+    """Returns the outputs of several splits or folds, which share no glitch, as one."""
+    fused = [part.fused for part in parts if part.fused is not None]
+    return dataclasses.replace(
+        parts[0],
+        logits=np.concatenate([part.logits for part in parts]),
+        table=pd.concat([part.table for part in parts], ignore_index=True),
+        fused=np.concatenate(fused) if fused else None,
+    )
+
+
 def summary(outputs: Outputs) -> dict[str, Any]:
     """Returns the metrics and their 95 % intervals, `per_image` and `per_glitch`.
 
     `ece` is that of the calibrated probabilities, `ece_uncalibrated` that of bare softmax.
     """
-    images, glitches, bare = outputs.labels, outputs.glitch_labels, outputs.uncalibrated
-    fused = np.arange(len(glitches))
-    measured = {
-        "per_image": _measured(outputs.probabilities, images, outputs.glitches),
-        "per_glitch": _measured(outputs.glitch_probabilities, glitches, fused),
+    bare = outputs.uncalibrated.answers
+    return {
+        kind: summarise(probabilities, labels, outputs.classes)
+        | {"intervals": intervals(probabilities, labels, glitches)}
+        | {"ece_uncalibrated": calibration_error(bare[kind].probabilities, labels)}
+        for kind, (probabilities, labels, glitches) in outputs.answers.items()
     }
-    before = {
-        "per_image": calibration_error(bare.probabilities, images),
-        "per_glitch": calibration_error(bare.glitch_probabilities, glitches),
-    }
-    return {kind: measured[kind] | {"ece_uncalibrated": before[kind]} for kind in measured}
-
-
-def _measured(probabilities: np.ndarray, labels: Labels, glitches: np.ndarray) -> dict[str, Any]:
-    metrics = summarise(probabilities, labels)
-    return metrics | {"intervals": intervals(probabilities, labels, glitches)}

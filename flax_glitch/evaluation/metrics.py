@@ -1,24 +1,21 @@
-"""How good class probabilities are: scikit-learn's metrics, the calibration error, intervals.
+"""How good class probabilities are: scikit-learn's metrics, the bootstrap, tests of pairs.
 
 Macro averages are over the classes present in the truth, each counting the same; a class of
 those that was never given as an answer counts with precision 0. A number that the samples don't
 define is None: the AUCs where the truth holds one class only, the intervals of one glitch.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Num
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    precision_recall_fscore_support,
-    roc_auc_score,
-    top_k_accuracy_score,
-)
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, classification_report, roc_auc_score
 
 from flax_glitch.arrays import Labels, Probabilities
-from flax_glitch.classes import CLASSES
 
 CONFIDENCE_BINS = 15
 """Equal-width bins of the calibration error (Guo et al. 2017, arXiv:1706.04599)."""
@@ -26,11 +23,8 @@ CONFIDENCE_BINS = 15
 RESAMPLES = 1000
 """Bootstrap samples that an interval is made of."""
 
-
-def log_softmax(logits: Float[np.ndarray, "sample class"]) -> Float[np.ndarray, "sample class"]:
-    """Returns the log-probabilities that scores stand for, in double precision."""
-    scores = logits.astype(np.float64)
-    return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+Draws = Mapping[str, Float[np.ndarray, " draw"]]
+"""Metrics of bootstrap draws, by name."""
 
 
 def epoch_metrics(probabilities: Probabilities, labels: Labels) -> dict[str, float | None]:
@@ -44,45 +38,54 @@ def epoch_metrics(probabilities: Probabilities, labels: Labels) -> dict[str, flo
     Raises:
         ValueError: if there are no samples or a probability isn't finite.
     """
-    probabilities, truth = _checked(probabilities, labels)
-    precision, recall, _ = _averages(truth, probabilities.argmax(axis=1), "macro")
+    truth = _checked(probabilities, labels)
+    rates = _rates(probabilities, truth)
     return {
-        "accuracy": float(accuracy_score(truth, probabilities.argmax(axis=1))),
+        "accuracy": float(rates.at["weighted avg", "recall"]),
         "binary_accuracy": binary_accuracy(probabilities, truth),
-        "precision_macro": precision,
-        "recall_macro": recall,
-        "pr_auc": _area(average_precision_score, probabilities, truth),
-        "roc_auc": _area(roc_auc_score, probabilities, truth),
+        "precision_macro": float(rates.at["macro", "precision"]),
+        "recall_macro": float(rates.at["macro", "recall"]),
+        "pr_auc": _mean(_areas(average_precision_score, probabilities, truth)),
+        "roc_auc": _mean(_areas(roc_auc_score, probabilities, truth)),
     }
 
 
-def summarise(probabilities: Probabilities, labels: Labels) -> dict[str, Any]:
+def summarise(
+    probabilities: Probabilities, labels: Labels, classes: Sequence[str]
+) -> dict[str, Any]:
     """Returns every metric of a set of answers, ready for JSON.
 
+    Args:
+        probabilities: one row a sample.
+        labels: its true class.
+        classes: names of the classes, in the order of probabilities.
+
     Returns:
-        n, classes_present (the classes that macro averages and AUCs are over), accuracy,
-        precision, recall (`_weighted`, `_micro`, `_macro`), f1_macro, pr_auc, roc_auc, ece,
+        n, classes_present (the classes that macro averages and AUCs are over), the metrics of
+        `epoch_metrics`, precision and recall (`_weighted`, `_micro`, `_macro`), f1_macro, ece,
         top_2 and per_class.
 
     Raises:
         ValueError: if there are no samples or a probability isn't finite.
     """
-    probabilities, truth = _checked(probabilities, labels)
-    verdicts = probabilities.argmax(axis=1)
-    summary: dict[str, Any] = {
+    followed, truth = epoch_metrics(probabilities, labels), np.asarray(labels)
+    rates = _rates(probabilities, truth)
+    weighted = rates.loc["weighted avg"]
+    first_two = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    return {
         "n": len(truth),
-        "classes_present": [CLASSES[number] for number in np.unique(truth)],
+        "classes_present": [classes[number] for number in np.unique(truth)],
+        **followed,
+        "precision_weighted": float(weighted["precision"]),
+        "recall_weighted": float(weighted["recall"]),
+        # One answer a sample: every wrong one is a miss and a false alarm, so both are this.
+        "precision_micro": followed["accuracy"],
+        "recall_micro": followed["accuracy"],
+        "f1_macro": float(rates.at["macro", "f1-score"]),
+        "ece": calibration_error(probabilities, truth),
+        "top_2": float(np.mean((first_two == truth[:, None]).any(axis=1))),
+        "per_class": _per_class(probabilities, truth, classes),
     }
-    summary |= epoch_metrics(probabilities, truth)
-    for average in ("weighted", "micro", "macro"):
-        precision, recall, f1 = _averages(truth, verdicts, average)
-        summary |= {f"precision_{average}": precision, f"recall_{average}": recall}
-    summary["f1_macro"] = f1
-    summary["ece"] = calibration_error(probabilities, truth)
-    every = np.arange(len(CLASSES))
-    summary["top_2"] = float(top_k_accuracy_score(truth, probabilities, k=2, labels=every))
-    summary["per_class"] = _per_class(probabilities, truth)
-    return summary
 
 
 def binary_accuracy(probabilities: Probabilities, labels: Labels) -> float:
@@ -96,54 +99,108 @@ def binary_accuracy(probabilities: Probabilities, labels: Labels) -> float:
 
 def calibration_error(probabilities: Probabilities, labels: Labels) -> float:
     """Returns the expected calibration error of the top confidence (Guo et al. 2017, eq. 3)."""
-    bins, excess = _calibration(probabilities, np.asarray(labels))
-    return float(np.abs(np.bincount(bins, excess)).sum() / len(bins))
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    excess = np.bincount(_bins(confidence), confidence.astype(float) - right)
+    return float(np.abs(excess).sum() / len(confidence))
 
 
-def reliability(
-    probabilities: Probabilities, labels: Labels
-) -> tuple[Float[np.ndarray, " bin"], Float[np.ndarray, " bin"], Int[np.ndarray, " bin"]]:
+def reliability(probabilities: Probabilities, labels: Labels) -> pd.DataFrame:
     """Returns mean confidence, share of right answers and number of each bin that holds any."""
-    bins, excess = _calibration(probabilities, np.asarray(labels))
-    _, place, n = np.unique(bins, return_inverse=True, return_counts=True)
-    confidence = np.bincount(place, probabilities.max(axis=1)) / n
-    return confidence, confidence - np.bincount(place, excess) / n, n
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    answers = pd.DataFrame({"confidence": confidence.astype(float), "right": right, "n": 1})
+    return answers.groupby(_bins(confidence)).agg(
+        {"confidence": "mean", "right": "mean", "n": "sum"}
+    )
 
 
 def intervals(
-    probabilities: Probabilities,
-    labels: Labels,
-    glitches: Int[np.ndarray, " sample"],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    probabilities: Probabilities, labels: Labels, glitches: Int[np.ndarray, " sample"]
 ) -> dict[str, list[float] | None]:
-    """Returns 95 % percentile bootstrap intervals over glitches: metric to [low, high].
+    """Returns 95 % bootstrap intervals of `resampled` metrics: [low, high].
 
-    Glitches are drawn with replacement, each with all its pictures, since the pictures of one
-    glitch are right or wrong together. A draw's macro averages are over the classes in it. The
-    calibration error can't be negative, so a small one lies at the low end of its interval, or
+    The calibration error can't be negative, so a small one lies at the low end of its interval, or
     even below.
 
     Args:
         probabilities: one row a picture.
         labels: its true class.
         glitches: its glitch, numbered from 0 without gaps.
+    """
+    verdicts, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1).astype(float)
+    draws = resampled(labels, verdicts, confidence, glitches)
+    if glitches.max() == 0:
+        return dict.fromkeys(draws)
+    return {name: percentiles(values) for name, values in draws.items()}
+
+
+def resampled(
+    labels: Labels,
+    verdicts: Labels,
+    confidence: Float[np.ndarray, " sample"],
+    glitches: Int[np.ndarray, " sample"],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Draws:
+    """Returns accuracy, macro averages and calibration error of bootstrap draws of glitches.
+
+    Glitches are drawn with replacement, each with all its pictures, since the pictures of one
+    glitch are right or wrong together. A draw's macro averages are over the classes in it. The same
+    seed draws the same glitches, so that the draws of two systems are pairs.
+
+    Args:
+        labels: true class of each picture.
+        verdicts: the class that it was taken for.
+        confidence: the probability of that class.
+        glitches: its glitch, numbered from 0 without gaps.
         resamples: number of draws.
         seed: seed of the draws.
     """
-    probabilities, truth = _checked(probabilities, labels)
-    confusion, excess = _resampled(probabilities, truth, glitches, resamples, seed)
-    draws = _rates(confusion) | {"ece": np.abs(excess).sum(axis=1) / confusion.sum(axis=(1, 2))}
-    if glitches.max() == 0:
-        return dict.fromkeys(draws)
-    limits = {name: np.percentile(values, (2.5, 97.5)) for name, values in draws.items()}
-    return {name: [float(low), float(high)] for name, (low, high) in limits.items()}
+    truth, right = np.asarray(labels), np.asarray(labels) == verdicts
+    classes, n = int(max(truth.max(), np.max(verdicts))) + 1, int(glitches.max()) + 1
+    ones = np.ones(len(truth))
+    # A row a glitch; the columns: pictures by truth, by verdict, right ones by truth, and the
+    # excess confidence by bin.
+    columns = np.stack(
+        (truth, classes + verdicts, 2 * classes + truth, 3 * classes + _bins(confidence))
+    )
+    values = np.stack((ones, ones, right, confidence - right))
+    shape = (n, 3 * classes + CONFIDENCE_BINS)
+    tally = csr_array((values.ravel(), (np.tile(glitches, 4), columns.ravel())), shape)
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((resamples, shape[1]))
+    for draw in drawn:
+        draw[:] = np.bincount(rng.integers(n, size=n), minlength=n) @ tally
+    return _metrics_of_draws(*np.split(drawn, (classes, 2 * classes, 3 * classes), axis=1))
 
 
-def _checked(
-    probabilities: Probabilities, labels: Labels
-) -> tuple[Float[np.ndarray, "sample class"], Int[np.ndarray, " sample"]]:
+def percentiles(values: Float[np.ndarray, " draw"]) -> list[float]:
+    """Returns the limits that 95 % of draws lie within."""
+    return np.percentile(values, (2.5, 97.5)).tolist()
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Returns the exact two-sided p-value of McNemar's test (1947): both err equally often.
+
+    Args:
+        only_first: glitches that the first system alone has right.
+        only_second: glitches that the second one alone has right.
+    """
+    if only_first == only_second == 0:
+        return 1.0
+    return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Returns p-values corrected for their number by Holm's step-down procedure (1979)."""
+    order = np.argsort(p_values)
+    scaled = np.asarray(p_values, float)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return corrected.tolist()
+
+
+def _checked(probabilities: Probabilities, labels: Labels) -> Int[np.ndarray, " sample"]:
     if len(probabilities) == 0:
         raise ValueError("probabilities: there are no samples; metrics want at least one")
     broken = ~np.isfinite(probabilities).all(axis=1)
@@ -152,82 +209,69 @@ def _checked(
             f"probabilities: {broken.sum()} of {len(broken)} samples hold a NaN or an infinity, "
             f"the first is number {broken.argmax()}; was the model trained to a finite loss?"
         )
-    return probabilities, np.asarray(labels)
+    return np.asarray(labels)
 
 
-def _averages(truth: np.ndarray, verdicts: np.ndarray, average: str) -> tuple[float, float, float]:
-    """Precision, recall and F1; a wrong answer outside the truth's classes counts in micro only."""
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        truth,
-        verdicts,
-        labels=np.unique(truth) if average == "macro" else None,
-        average=average,
-        zero_division=0,
+def _rates(probabilities: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """scikit-learn's report, a row a class by its number, with a macro row over the truth's."""
+    numbers = np.arange(probabilities.shape[1])
+    report = classification_report(
+        truth, probabilities.argmax(axis=1), labels=numbers, output_dict=True, zero_division=0
     )
-    return float(precision), float(recall), float(f1)
+    rates = pd.DataFrame(report).T
+    rates.loc["macro"] = rates.loc[np.unique(truth).astype(str)].mean()
+    return rates
 
 
-def _area(metric: Any, probabilities: np.ndarray, truth: np.ndarray) -> float | None:
+def _areas(metric: Any, probabilities: np.ndarray, truth: np.ndarray) -> dict[int, float]:
+    """The area under the curve of each class in the truth; none if that holds one class only."""
     present = np.unique(truth)
     if len(present) < 2:
-        return None
-    return float(metric(truth[:, None] == present, probabilities[:, present], average="macro"))
+        return {}
+    areas = metric(truth[:, None] == present, probabilities[:, present], average=None)
+    return dict(zip(present.tolist(), areas.tolist(), strict=True))
 
 
-def _per_class(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, Any]]:
-    verdicts = probabilities.argmax(axis=1)
-    answered = np.bincount(verdicts, minlength=len(CLASSES))
-    columns = precision_recall_fscore_support(
-        truth, verdicts, labels=np.arange(len(CLASSES)), zero_division=0
-    )
+def _mean(areas: Mapping[int, float]) -> float | None:
+    return float(np.mean(list(areas.values()))) if areas else None
+
+
+def _per_class(
+    probabilities: np.ndarray, truth: np.ndarray, classes: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    answered = np.bincount(probabilities.argmax(axis=1), minlength=len(classes))
+    areas = _areas(average_precision_score, probabilities, truth)
+    rates = _rates(probabilities, truth)
     table: dict[str, dict[str, Any]] = {}
-    for number, (precision, recall, f1, n) in enumerate(zip(*columns, strict=True)):
-        positive = truth == number
-        ranked = average_precision_score(positive, probabilities[:, number]) if n else None
-        table[CLASSES[number]] = {
+    for number, name in enumerate(classes):
+        precision, recall, f1, n = (float(rate) for rate in rates.loc[str(number)])
+        table[name] = {
             "n": int(n),
-            "precision": float(precision) if n or answered[number] else None,
-            "recall": float(recall) if n else None,
-            "f1": float(f1) if n else None,
-            "average_precision": None if ranked is None or positive.all() else float(ranked),
+            "precision": precision if n or answered[number] else None,
+            "recall": recall if n else None,
+            "f1": f1 if n else None,
+            "average_precision": areas.get(number),
         }
     return table
 
 
-def _calibration(probabilities: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each sample's confidence bin, lower edge excluded, and its confidence minus 1 if right."""
-    confidence = probabilities.max(axis=1).astype(float)
-    edges = np.linspace(0, 1, CONFIDENCE_BINS + 1)[1:-1]
-    right = probabilities.argmax(axis=1) == truth
-    return np.digitize(confidence, edges, right=True), confidence - right
+def _bins(confidence: Float[np.ndarray, " sample"]) -> Int[np.ndarray, " sample"]:
+    """The bin of each confidence, its lower edge excluded."""
+    return np.digitize(confidence, np.linspace(0, 1, CONFIDENCE_BINS + 1)[1:-1], right=True)
 
 
-def _resampled(
-    probabilities: np.ndarray, truth: np.ndarray, glitches: np.ndarray, resamples: int, seed: int
-) -> tuple[Num[np.ndarray, "draw class class"], Float[np.ndarray, "draw bin"]]:
-    """The confusion matrix of each draw, and its summed excess confidence in each bin."""
-    rng = np.random.default_rng(seed)
-    cells = truth * len(CLASSES) + probabilities.argmax(axis=1)
-    bins, excess = _calibration(probabilities, truth)
-    confusion = np.empty((resamples, len(CLASSES) ** 2))
-    gaps = np.empty((resamples, CONFIDENCE_BINS))
-    n = int(glitches.max()) + 1
-    for draw in range(resamples):
-        weight = np.bincount(rng.integers(n, size=n), minlength=n)[glitches]
-        confusion[draw] = np.bincount(cells, weight, minlength=len(CLASSES) ** 2)
-        gaps[draw] = np.bincount(bins, weight * excess, minlength=CONFIDENCE_BINS)
-    return confusion.reshape(resamples, len(CLASSES), len(CLASSES)), gaps
-
-
-def _rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """Accuracy and macro averages of each draw's confusion matrix (truth, verdict)."""
-    right = np.diagonal(confusion, axis1=1, axis2=2)
-    true, answered = confusion.sum(axis=2), confusion.sum(axis=1)
-    present = true > 0
-    precision = right / np.maximum(answered, 1)
-    recall = right / np.maximum(true, 1)
-    f1 = 2 * right / np.maximum(true + answered, 1)
-    means = {"precision_macro": precision, "recall_macro": recall, "f1_macro": f1}
-    return {"accuracy": right.sum(axis=1) / true.sum(axis=1)} | {
-        name: values.mean(axis=1, where=present) for name, values in means.items()
+def _metrics_of_draws(
+    true: np.ndarray, answered: np.ndarray, right: np.ndarray, excess: np.ndarray
+) -> Draws:
+    n, present = true.sum(axis=1), true > 0
+    each = {
+        "precision_macro": right / np.maximum(answered, 1),
+        "recall_macro": right / np.maximum(true, 1),
+        "f1_macro": 2 * right / np.maximum(true + answered, 1),
+    }
+    macro = {name: values.mean(axis=1, where=present) for name, values in each.items()}
+    return {
+        "accuracy": right.sum(axis=1) / n,
+        **macro,
+        "ece": np.abs(excess).sum(axis=1) / n,
     }

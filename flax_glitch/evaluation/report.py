@@ -1,21 +1,19 @@
 """What an evaluation leaves behind to read: metrics, predictions, tables and figures."""
 
-import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from flax_glitch.classes import CLASSES, readable
+from flax_glitch.arrays import Picture
+from flax_glitch.classes import readable
 from flax_glitch.data.records import Split
-
-Entry = Any
 from flax_glitch.evaluation import plots
-from flax_glitch.evaluation.compare_plots import gallery
 from flax_glitch.evaluation.evaluate import Outputs
 from flax_glitch.files import write_whole
 
@@ -25,18 +23,8 @@ DOTS_PER_INCH = 150
 MISTAKES = 24
 """Pictures in mistakes.png at most."""
 
-COLUMNS = (
-    "path",
-    "gravityspy_id",
-    "ifo",
-    "duration",
-    "truth",
-    "verdict",
-    "confidence",
-    "glitch_verdict",
-    "glitch_confidence",
-)
-"""The columns of predictions.csv, before one probability a class."""
+TITLES = {"per_image": "Each picture by itself", "per_glitch": "Views of a glitch fused"}
+"""What is judged, as figures say it."""
 
 CARD_FIGURES = {
     "confusion_per_glitch.png": (
@@ -88,15 +76,30 @@ def write_report(
         provenance: what was evaluated on what; kept under that name in `metrics.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    metrics = {**summary, "provenance": dict(provenance)}
+    metrics = {"classes": outputs.classes, **summary, "provenance": dict(provenance)}
     write_whole(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    write_whole(folder / "predictions.csv", _predictions(outputs))
+    table = predictions(outputs).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_whole(folder / "predictions.csv", table)
     write_whole(folder / "per_class.md", _per_class(summary))
-    images = (outputs.probabilities, outputs.labels)
-    glitches = (outputs.glitch_probabilities, outputs.glitch_labels)
-    _draw(folder, "per_image", f"Each picture by itself (n = {len(images[1]):,})", *images)
-    _draw(folder, "per_glitch", f"Views of a glitch fused (n = {len(glitches[1]):,})", *glitches)
-    _draw_reliability(folder, outputs)
+    bare = outputs.uncalibrated
+    ways = {"bare softmax": bare} | ({"calibrated": outputs} if outputs.calibration else {})
+    for kind in TITLES:
+        _draw_answers(folder, kind, outputs)
+        draw_reliability(folder, kind, ways)
+
+
+def predictions(outputs: Outputs) -> pd.DataFrame:
+    """Returns the table with the answer on each picture and on its glitch, and probabilities."""
+    alone, fused = outputs.probabilities, outputs.glitch_probabilities[outputs.glitches]
+    names = np.array(outputs.classes)
+    answers = outputs.table.assign(
+        verdict=names[alone.argmax(axis=1)],
+        confidence=alone.max(axis=1),
+        glitch_verdict=names[fused.argmax(axis=1)],
+        glitch_confidence=fused.max(axis=1),
+    )
+    columns = [f"p({name})" for name in names]
+    return answers.join(pd.DataFrame(alone, answers.index, columns))
 
 
 def write_mistakes(folder: Path, outputs: Outputs, splits: Sequence[Split]) -> None:
@@ -107,21 +110,17 @@ def write_mistakes(folder: Path, outputs: Outputs, splits: Sequence[Split]) -> N
         outputs: the scores of every picture.
         splits: the pictures themselves, one split after the other.
     """
-    confidences, verdicts = outputs.probabilities.max(axis=1), outputs.probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(verdicts != outputs.labels)
-    shown = wrong[np.argsort(-confidences[wrong], kind="stable")][:MISTAKES]
-    path = folder / "mistakes.png"
-    if not len(shown):
+    answers, path = predictions(outputs), folder / "mistakes.png"
+    wrong = answers[answers["verdict"] != answers["label"]]
+    shown = wrong.sort_values("confidence", ascending=False, kind="stable")[:MISTAKES]
+    if shown.empty:
         path.unlink(missing_ok=True)
         return
-    places = [(split, number) for split in splits for number in range(len(split))]
-    pictures = [split[number] for split, number in (places[one] for one in shown)]
-    captions = [
-        _caption(outputs.entries[one], CLASSES[verdicts[one]], confidences[one]) for one in shown
-    ]
+    pictures = [_picture(splits, number) for number in shown.index]
+    captions = [_caption(row) for row in shown.to_dict("records")]
     which = f", the {len(shown)} surest" if len(shown) < len(wrong) else ""
-    title = f"{len(wrong):,} of {len(verdicts):,} pictures taken for another class{which}"
-    save_figure(gallery(pictures, captions, title), path)
+    title = f"{len(wrong):,} of {len(answers):,} pictures taken for another class{which}"
+    save_figure(plots.gallery(pictures, captions, title), path)
 
 
 def plot_learning_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -152,8 +151,8 @@ def as_text(summary: Mapping[str, Any]) -> str:
             for metric, name in TABLE.items()
         ),
     ]
-    present = len(kinds[0]["classes_present"])
-    note = f"Macro: over the {present} of {len(CLASSES)} classes that the truth holds."
+    present, known = len(kinds[0]["classes_present"]), len(kinds[0]["per_class"])
+    note = f"Macro: over the {present} of {known} classes that the truth holds."
     table = (f"{name:<32}{image:>23}{glitch:>24}" for name, image, glitch in lines)
     return "\n".join((*table, note))
 
@@ -167,39 +166,43 @@ def with_interval(metrics: Mapping[str, Any], metric: str) -> str:
     return f"{100 * metrics[metric]:.2f}{interval}"
 
 
-def _predictions(outputs: Outputs) -> str:
-    """One row a picture: what it is, the answer, its glitch's answer, all probabilities."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow((*COLUMNS, *(f"p({name})" for name in CLASSES)))
-    fused = outputs.glitch_probabilities[outputs.glitches]
-    for entry, alone, glitch in zip(outputs.entries, outputs.probabilities, fused, strict=True):
-        picture = (entry.path, entry.gravityspy_id, entry.ifo, entry.duration, entry.label)
-        answers = (*_verdict(alone), *_verdict(glitch))
-        table.writerow((*picture, *answers, *(f"{value:.6g}" for value in alone)))
-    return text.getvalue()
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table whose first column is text and whose others are numbers."""
+    rule = ("---", *["---:"] * (len(header) - 1))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
-def _verdict(probabilities: np.ndarray) -> tuple[str, str]:
-    return CLASSES[probabilities.argmax()], f"{probabilities.max():.6g}"
+def draw_reliability(folder: Path, kind: str, ways: Mapping[str, Outputs]) -> None:
+    """Writes how honest the probabilities are, `per_image` or `per_glitch`.
+
+    Args:
+        folder: the figure's.
+        kind: which.
+        ways: the same outputs by the name of how they are calibrated.
+    """
+    answers = {name: way.answers[kind].probabilities for name, way in ways.items()}
+    labels = next(iter(ways.values())).answers[kind].labels
+    figure = plots.reliability_diagram(answers, labels, f"{TITLES[kind]} (n = {len(labels):,})")
+    save_figure(figure, folder / f"reliability_{kind}.png")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, whole or not at all."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=DOTS_PER_INCH, format="png")
+    write_whole(path, content.getvalue())
 
 
 def _per_class(summary: Mapping[str, Any]) -> str:
-    columns = ("n", "precision", "recall", "f1", "average_precision")
-    lines = ["# Per class", "", "A dash: not defined, since no such glitch is in the truth.", ""]
+    header = ("Class", "n", "Precision", "Recall", "F1", "Average precision")
+    parts = ["# Per class", "A dash: not defined, since no such glitch is in the truth."]
     for kind, title in (("per_image", "Per image"), ("per_glitch", "Per glitch")):
-        lines += [f"## {title}", "", "| Class | n | Precision | Recall | F1 | Average precision |"]
-        lines += ["|---|---:|---:|---:|---:|---:|"]
-        for name, row in summary[kind]["per_class"].items():
-            cells = (_rounded(row[column]) for column in columns)
-            lines += [f"| {readable(name)} | {' | '.join(cells)} |"]
-        lines += [""]
-    return "\n".join(lines)
-
-
-def _caption(entry: Entry, verdict: str, confidence: float) -> str:
-    window = f", {entry.duration:g} s" if entry.duration else ""
-    return f"{readable(entry.label)}{window}\n→ {readable(verdict)}, {confidence:.0%}"
+        rows = [
+            (readable(name), *map(_rounded, row.values()))
+            for name, row in summary[kind]["per_class"].items()
+        ]
+        parts += [f"## {title}", markdown_table(header, rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _rounded(value: int | float | None) -> str:
@@ -208,34 +211,32 @@ def _rounded(value: int | float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
-def _draw(
-    folder: Path, kind: str, title: str, probabilities: np.ndarray, labels: np.ndarray
-) -> None:
+def _picture(splits: Sequence[Split], number: int) -> Picture:
+    for split in splits:
+        if number < len(split):
+            return split[number]
+        number -= len(split)
+    raise IndexError(number)
+
+
+def _caption(row: Mapping[Any, Any]) -> str:
+    window = f", {row['duration']:g} s" if row["duration"] > 0 else ""
+    return (
+        f"{readable(row['label'])}{window}\n→ {readable(row['verdict'])}, {row['confidence']:.0%}"
+    )
+
+
+def _draw_answers(folder: Path, kind: str, outputs: Outputs) -> None:
+    probabilities, labels, _ = outputs.answers[kind]
     verdicts = probabilities.argmax(axis=1)
-    share = f"{title}: {np.mean(verdicts == labels):.2%} right"
-    save_figure(plots.confusion_matrix(labels, verdicts, share), folder / f"confusion_{kind}.png")
-    curves = plots.precision_recall_curves(probabilities, labels, title)
-    save_figure(curves, folder / f"precision_recall_{kind}.png")
-    save_figure(plots.roc_curves(probabilities, labels, title), folder / f"roc_{kind}.png")
-
-
-def _draw_reliability(folder: Path, outputs: Outputs) -> None:
-    """Draws how honest the probabilities are, before calibration and after it."""
-    ways = {"bare softmax": outputs.uncalibrated}
-    if outputs.calibration:
-        ways["calibrated"] = outputs
-    images = {name: way.probabilities for name, way in ways.items()}
-    glitches = {name: way.glitch_probabilities for name, way in ways.items()}
-    for kind, title, answers, labels in (
-        ("per_image", "Each picture by itself", images, outputs.labels),
-        ("per_glitch", "Views of a glitch fused", glitches, outputs.glitch_labels),
-    ):
-        figure = plots.reliability_diagram(answers, labels, f"{title} (n = {len(labels):,})")
-        save_figure(figure, folder / f"reliability_{kind}.png")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG, whole or not at all."""
-    content = io.BytesIO()
-    figure.savefig(content, dpi=DOTS_PER_INCH, format="png")
-    write_whole(path, content.getvalue())
+    title = f"{TITLES[kind]} (n = {len(labels):,})"
+    right = f"{title}: {np.mean(verdicts == labels):.2%} right"
+    figures = {
+        "confusion": plots.confusion_matrix(labels, verdicts, outputs.classes, right),
+        "precision_recall": plots.precision_recall_curves(
+            probabilities, labels, outputs.classes, title
+        ),
+        "roc": plots.roc_curves(probabilities, labels, outputs.classes, title),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, folder / f"{name}_{kind}.png")

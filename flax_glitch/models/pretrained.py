@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from flax_glitch.arrays import misfits, some
 from flax_glitch.config import CACHE
 from flax_glitch.files import download, is_intact, why
 from flax_glitch.models.classifier import Classifier
@@ -25,9 +26,6 @@ from flax_glitch.models.systems import MODELS, KerasFile
 BASE = "https://storage.googleapis.com/tensorflow/keras-applications/"
 """Where Keras keeps its weight files."""
 
-
-NAMED_FAULTS = 12
-"""An error names this many faults of a kind, and counts the rest."""
 
 NORM_NAMES = MappingProxyType(
     {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
@@ -110,15 +108,16 @@ def read_keras_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dic
     try:
         with h5py.File(path) as file:
             datasets = _datasets(file, path)
-            _refuse(path, _misfits(datasets, shapes))
+            if faults := misfits({name: data.shape for name, data in datasets.items()}, shapes):
+                raise WeightsError(f"{path}: these weights don't fit the model; {faults}")
             arrays = {name: np.asarray(datasets[name], np.float32) for name in shapes}
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file; check the path") from None
     except (OSError, KeyError, TypeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(f"{path}: can't be read as an HDF5 weights file ({reason})") from None
-    infinite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    _refuse(path, {"not finite": infinite})
+    if infinite := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise WeightsError(f"{path}: not finite: {some(infinite)}")
     return arrays
 
 
@@ -195,29 +194,3 @@ def _array_name(layer: str, name: str) -> str:
 def _texts(names: Iterable[bytes | str]) -> list[str]:
     # Keras wrote bytes of fixed length; h5py gives strings for those of variable length.
     return [name.decode() if isinstance(name, bytes) else name for name in names]
-
-
-def _misfits(
-    datasets: Mapping[str, h5py.Dataset], shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, list[str]]:
-    misshapen = [
-        f"{name} {datasets[name].shape} instead of {shapes[name]}"
-        for name in shapes
-        if name in datasets and datasets[name].shape != shapes[name]
-    ]
-    return {
-        "missing": [name for name in shapes if name not in datasets],
-        "extra": [name for name in datasets if name not in shapes],
-        "misshapen": misshapen,
-    }
-
-
-def _refuse(path: Path, faults: Mapping[str, Sequence[str]]) -> None:
-    found = [f"{kind}: {_listed(names)}" for kind, names in faults.items() if names]
-    if found:
-        raise WeightsError(f"{path}: these weights don't fit the model; {'; '.join(found)}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - NAMED_FAULTS
-    return ", ".join(names[:NAMED_FAULTS]) + (f" … and {rest} more" if rest > 0 else "")

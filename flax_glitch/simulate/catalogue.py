@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, DURATIONS, class_name, with_suggestion
-from flax_glitch.config import UsageError
+from flax_glitch.config import UsageError, check_seed
 from flax_glitch.files import SIMULATED_MARK, write_whole
 from flax_glitch.simulate.glitches import simulate
 from flax_glitch.strain.picture import VIRIDIS, indices
@@ -63,8 +63,7 @@ def draw_glitches(
     """
     if per_class < 1:
         raise UsageError(f"{per_class} glitches a class can't be drawn; give at least 1")
-    if seed < 0:
-        raise UsageError(f"seed {seed}: give 0 or more")
+    check_seed(seed)
     labels = chosen_classes(classes)
     try:
         check_own(out, SIMULATED_MARK)

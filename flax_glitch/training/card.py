@@ -106,7 +106,11 @@ def _calibrated(calibration: Sequence[Calibration], validation: int) -> str:
     if not calibration:
         return "Probabilities are the softmax of the network, not calibrated."
     temperatures = ", ".join(f"{one.temperature:.2f}" for one in calibration)
-    whose = "validation glitches" if validation else "glitches that it was not trained on, by folds"
+    whose = (
+        "validation glitches"
+        if validation
+        else "glitches, each judged by a fold's model that had not seen it"
+    )
     return (
         f"Probabilities are calibrated on {calibration[0].n} {whose} (temperatures {temperatures} "
         "for one to four windows); of such glitches one in twenty is called unlike anything in "

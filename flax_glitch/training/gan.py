@@ -183,10 +183,9 @@ def filled(split: Split, config: Config, folder: Path) -> Split:
     rows: list[tuple[Any, ...]] = []
     windows: list[Window] = []
     for label, count in zip(split.classes, counts.tolist(), strict=True):
-        missing = max(0, mean - count) if learnt_windows(split, label) else 0
-        for id, duration, window in islice(
-            made_up(generator, split, label, missing, seed), missing
-        ):
+        missing = max(0, mean - count)
+        pictures = made_up(generator, split, label, missing, seed)
+        for id, duration, window in islice(pictures, missing):
             rows.append(("", "", IFO, id, duration, label, split.name))
             windows.append(window)
     made = pd.DataFrame(rows, columns=split.table.columns).astype(split.table.dtypes)
@@ -241,4 +240,5 @@ def _forward(
 def _digest(split: Split) -> str:
     """Returns what changes with the pictures that there are and their classes."""
     pictures = split.table[["ifo", "id", "duration", "label"]].to_csv(index=False)
-    return hashlib.sha256(f"{split.classes}\n{pictures}".encode()).hexdigest()
+    named = f"{split.classes}\n{pictures}".encode(errors="surrogateescape")
+    return hashlib.sha256(named).hexdigest()
