@@ -145,6 +145,14 @@ def test_what_is_there_of_a_download_is_used_by_the_next(server, tmp_path):
     assert server.asked[-1][1] == f"bytes={size}-"
 
 
+def test_a_file_that_is_there_is_used_without_a_lock_or_a_question(server, tmp_path):
+    path = fetch(server, tmp_path)
+    (tmp_path / "cache" / "lock").unlink()  # a cache may be read-only
+    server.asked.clear()
+    assert fetch(server, tmp_path) == path
+    assert not server.asked and not (tmp_path / "cache" / "lock").exists()
+
+
 def test_a_part_that_fits_no_longer_is_fetched_anew(server, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "big.bin.part").write_bytes(bytes(2_000_000))
