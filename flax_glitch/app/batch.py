@@ -25,15 +25,16 @@ from flax_glitch.predict.verdicts import (
     window_name,
 )
 
-HEADERS = [
-    "File",
-    "Verdict",
-    "Confidence (%)",
-    "Window (s)",
-    "This window alone",
-    "Glitch id",
-    "Top 3",
-]
+COLUMNS = {
+    "File": ("str", "200px"),
+    "Verdict": ("str", "170px"),
+    "Confidence (%)": ("number", "105px"),
+    "Window (s)": ("str", "85px"),
+    "This window alone": ("str", "160px"),
+    "Glitch id": ("str", "120px"),
+    "Top 3": ("str", "220px"),
+}
+"""Type and width of each column of the table."""
 
 Result = Prediction | Failure
 
@@ -55,12 +56,12 @@ def add(predictor: Predictor) -> None:
         csv_button = gr.DownloadButton("Download CSV", size="md", visible=False)
         json_button = gr.DownloadButton("Download JSON", size="md", visible=False)
     table = gr.Dataframe(
-        headers=HEADERS,
-        datatype=["str", "str", "number", "str", "str", "str", "str"],
+        headers=list(COLUMNS),
+        datatype=[kind for kind, _ in COLUMNS.values()],
         label="Results",
         interactive=False,
         wrap=True,
-        column_widths=["200px", "170px", "105px", "85px", "160px", "120px", "220px"],
+        column_widths=[width for _, width in COLUMNS.values()],
         elem_classes="results",
         max_height=420,
         visible=False,

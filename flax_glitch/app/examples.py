@@ -30,20 +30,10 @@ SHOWN = (
 """Classes of the pictures to click on; a model without some of them shows others in their place."""
 
 WINDOWS = MappingProxyType(
-    {
-        "Blip": 0.5,
-        "Chirp": 0.5,
-        "Extremely_Loud": 4.0,
-        "Helix": 0.5,
-        "Light_Modulation": 4.0,
-        "Low_Frequency_Burst": 4.0,
-        "Low_Frequency_Lines": 4.0,
-        "Paired_Doves": 2.0,
-        "Repeating_Blips": 2.0,
-        "Scattered_Light": 4.0,
-        "Scratchy": 2.0,
-        "Wandering_Line": 4.0,
-    }
+    dict.fromkeys(("Blip", "Chirp", "Helix"), 0.5)
+    | dict.fromkeys(("Paired_Doves", "Repeating_Blips", "Scratchy"), 2.0)
+    | dict.fromkeys(("Extremely_Loud", "Light_Modulation", "Low_Frequency_Burst"), 4.0)
+    | dict.fromkeys(("Low_Frequency_Lines", "Scattered_Light", "Wandering_Line"), 4.0)
 )
 """The window that shows a class best, seconds; 1 for the others."""
 

@@ -1,6 +1,5 @@
 """Labelled sets of simulated glitches, as folders in the layout of Gravity Spy's training set."""
 
-import csv
 import hashlib
 import io
 import string
@@ -158,19 +157,15 @@ def _picture(energies: Float[np.ndarray, "row column"]) -> Image.Image:
 def _write_manifest(out: Path) -> None:
     """Writes what the pictures themselves say, in the order of classes and numbers."""
     rows = sorted(map(_row, out.glob(f"*/*_{DURATIONS[0]}.png")), key=_place)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(out / MANIFEST, table.getvalue())
+    write_whole(out / MANIFEST, "".join(",".join(row) + "\n" for row in (COLUMNS, *rows)))
 
 
-def _row(path: Path) -> dict[str, str]:
+def _row(path: Path) -> tuple[str, ...]:
     ifo, id, *_ = path.name.split("_")
     with Image.open(path) as image:
-        notes = {key: image.info[key] for key in ("seed", "number", "q")}
-    return {"gravityspy_id": id, "ifo": ifo, "label": path.parent.name, **notes}
+        return id, ifo, path.parent.name, *(image.info[key] for key in ("seed", "number", "q"))
 
 
-def _place(row: dict[str, str]) -> tuple[int, int, int]:
-    return CLASSES.index(row["label"]), int(row["seed"]), int(row["number"])
+def _place(row: tuple[str, ...]) -> tuple[int, int, int]:
+    _, _, label, seed, number, _ = row
+    return CLASSES.index(label), int(seed), int(number)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import jax
 import numpy as np
 
-from flax_glitch.simulate.glitches import bursts, lines, loud, others, resonances, tracks, trains
+from flax_glitch.simulate.glitches import bursts, lines, others, tracks
 from flax_glitch.simulate.noise import background
 from flax_glitch.simulate.shapes import SECONDS, Wave
 from flax_glitch.strain.picture import Scan
@@ -18,16 +18,16 @@ __all__ = ["GLITCHES", "scan_simulated", "simulate"]
 
 GLITCHES: Mapping[str, Callable[[np.random.Generator], Wave]] = MappingProxyType(
     {
-        "1080Lines": resonances.lines_1080,
-        "1400Ripples": resonances.ripples_1400,
+        "1080Lines": lines.lines_1080,
+        "1400Ripples": lines.ripples_1400,
         "Air_Compressor": lines.air_compressor,
         "Blip": bursts.blip,
         "Chirp": bursts.chirp,
-        "Extremely_Loud": loud.extremely_loud,
-        "Helix": trains.helix,
-        "Koi_Fish": loud.koi_fish,
-        "Light_Modulation": trains.light_modulation,
-        "Low_Frequency_Burst": loud.low_frequency_burst,
+        "Extremely_Loud": bursts.extremely_loud,
+        "Helix": tracks.helix,
+        "Koi_Fish": bursts.koi_fish,
+        "Light_Modulation": tracks.light_modulation,
+        "Low_Frequency_Burst": bursts.low_frequency_burst,
         "Low_Frequency_Lines": lines.low_frequency_lines,
         "No_Glitch": bursts.no_glitch,
         "None_of_the_Above": others.none_of_the_above,
@@ -37,7 +37,7 @@ GLITCHES: Mapping[str, Callable[[np.random.Generator], Wave]] = MappingProxyType
         "Scattered_Light": tracks.scattered_light,
         "Scratchy": tracks.scratchy,
         "Tomte": bursts.tomte,
-        "Violin_Mode": resonances.violin_mode,
+        "Violin_Mode": lines.violin_mode,
         "Wandering_Line": lines.wandering_line,
         "Whistle": tracks.whistle,
     }

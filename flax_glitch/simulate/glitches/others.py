@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flax_glitch.simulate.glitches import tracks, trains
+from flax_glitch.simulate.glitches.tracks import band, pulses, seen_above, snr_near, tilt, track
 from flax_glitch.simulate.shapes import (
     TIMES,
     Wave,
@@ -43,17 +43,17 @@ def _crown(rng: np.random.Generator, snr: float) -> Wave:
     rate, peak = between(rng, 2.5, 5.0), between(rng, 28, 60)
     frequency = peak * (1 + 0.2 * wander(rng, 0.3)) * np.cos(np.pi * rate * TIMES)
     loudness = np.exp(0.8 * wander(rng, 0.4)) * bump(0, between(rng, 0.3, 3.0))
-    return tracks.track(frequency, loudness * tracks.seen_above(0.6 * peak, frequency), snr)
+    return track(frequency, loudness * seen_above(0.6 * peak, frequency), snr)
 
 
 def _spikes(rng: np.random.Generator, snr: float) -> Wave:
     """A train of spikes at high frequency only, one or up to a hundred."""
     count = int(between(rng, 1, 120))
     times = np.append(0.0, rng.uniform(-2.2, 2.2, size=count - 1))
-    response = trains.band(between(rng, 250, 900), 4000) * trains.tilt(rng.uniform(-0.7, 0.5))
+    response = band(between(rng, 250, 900), 4000) * tilt(rng.uniform(-0.7, 0.5))
     heights = rng.choice((-1, 1), size=count) * np.append(1.0, rng.uniform(0.3, 1.0, count - 1))
-    wave = trains.pulses(times, heights, response)
-    return wave * (1.5 * snr / trains.snr_near(wave, 0.01))
+    wave = pulses(times, heights, response)
+    return wave * (1.5 * snr / snr_near(wave, 0.01))
 
 
 def _storm(rng: np.random.Generator, snr: float) -> Wave:
@@ -72,9 +72,9 @@ def _rocket(rng: np.random.Generator, snr: float) -> Wave:
     """Parallel prongs on one body at low frequency."""
     gap, prongs = between(rng, 0.05, 0.12), int(rng.integers(2, 5))
     places = gap * (np.arange(prongs) - (prongs - 1) / 2)
-    response = trains.band(between(rng, 20, 40), between(rng, 80, 200))
+    response = band(between(rng, 20, 40), between(rng, 80, 200))
     body = sine_gaussian(between(rng, 16, 35), between(rng, 4, 12))
-    prong = trains.pulses(places, rng.choice((-1, 1), size=prongs) * 1.0, response)
+    prong = pulses(places, rng.choice((-1, 1), size=prongs) * 1.0, response)
     return scaled(body, 2 * snr) + scaled(prong, 2 * snr)
 
 
@@ -91,7 +91,7 @@ def _slide(rng: np.random.Generator, snr: float) -> Wave:
     high, low = between(rng, 100, 600), between(rng, 18, 60)
     length = between(rng, 0.05, 0.8)
     frequency = low + (high - low) / (1 + np.exp(np.clip(TIMES / length * 4, -30, 30)))
-    return tracks.track(frequency, bump(0, length), snr)
+    return track(frequency, bump(0, length), snr)
 
 
 def _teeth(rng: np.random.Generator, snr: float) -> Wave:
@@ -107,4 +107,4 @@ def _hum(rng: np.random.Generator, snr: float) -> Wave:
     """A line that trembles with sidebands for some seconds, between the usual lines."""
     centre = rng.choice((between(rng, 75, 110), between(rng, 130, 170), between(rng, 200, 280)))
     frequency = centre * (1 + 0.04 * wander(rng, between(rng, 0.1, 0.5)))
-    return tracks.track(frequency, bump(0, between(rng, 0.5, 2.0)), snr)
+    return track(frequency, bump(0, between(rng, 0.5, 2.0)), snr)
