@@ -22,13 +22,7 @@ from flax_glitch.events.find import Found
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
 from flax_glitch.files import write_whole
 from flax_glitch.predict.predictor import SIZES, Predictor
-from flax_glitch.predict.verdicts import (
-    COLUMNS,
-    NO_CALIBRATION,
-    Failure,
-    Prediction,
-    render,
-)
+from flax_glitch.predict.verdicts import COLUMNS, NO_CALIBRATION, Failure, Prediction, render
 from flax_glitch.strain.picture import Scan
 
 Inputs = tyro.conf.Positional[tuple[Path, ...]]
