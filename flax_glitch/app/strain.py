@@ -18,7 +18,8 @@ from flax_glitch.app.classify import add_json, add_verdict, bars_of, verdict_of
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
-from flax_glitch.events.find import Question, find
+from flax_glitch.events.find import find
+from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, write_scans
 from flax_glitch.predict.predictor import Failure, Predictor
 from flax_glitch.predict.verdicts import as_objects
