@@ -14,7 +14,7 @@ from test_cli import run
 
 from flax_glitch import files as network
 from flax_glitch.app import main, strain
-from flax_glitch.app.strain import Fields, answer_of, captioned
+from flax_glitch.app.strain import answer_of, captioned, question_of
 from flax_glitch.cli.events import CURES
 from flax_glitch.data.layouts import parse_name
 from flax_glitch.predict.predictor import Failure
@@ -41,8 +41,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(strain, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(remote, "HOST", "http://127.0.0.1:9")
     monkeypatch.setattr(network, "PAUSES", (0.01,))
-    for module in ("flax_glitch.strain.picture", "flax_glitch.events.scans"):
-        monkeypatch.setattr(f"{module}.q_scan", transform)
+    monkeypatch.setattr("flax_glitch.strain.picture.q_scan", transform)
 
 
 def transform(samples, event):
@@ -78,7 +77,7 @@ def silent(*stage, desc):
 
 
 def answered(predictor, *question):
-    return answer_of(predictor, Fields(*question), silent)
+    return answer_of(predictor, question_of(*question), silent)
 
 
 def test_the_answer_is_the_object_that_the_command_line_prints(

@@ -39,7 +39,7 @@ class Transform:
 @pytest.fixture
 def transform(monkeypatch):
     transform = Transform()
-    monkeypatch.setattr("flax_glitch.events.scans.q_scan", transform)
+    monkeypatch.setattr("flax_glitch.strain.picture.q_scan", transform)
     return transform
 
 

@@ -1,6 +1,5 @@
 """Runs stand side by side with figures that are theirs, and only if they judged the same."""
 
-import csv
 import dataclasses
 import io
 import json
@@ -8,42 +7,56 @@ import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
-from flax_glitch.data.prepared import Entry, Split
 from PIL import Image
 
 from flax_glitch.checkpoint import Description
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.cli import main
-from flax_glitch.evaluation.compare import PUBLISHED, check_comparable, compare, read_system
-from flax_glitch.evaluation.compare_plots import accuracy_bars
+from flax_glitch.data.records import Split
+from flax_glitch.data.table import COLUMNS
+from flax_glitch.evaluation.compare import (
+    PUBLISHED,
+    check_comparable,
+    compare,
+    read_system,
+    trained_glitches,
+)
 from flax_glitch.evaluation.compare_report import as_markdown, as_text
 from flax_glitch.evaluation.evaluate import Outputs, summary
+from flax_glitch.evaluation.plots import accuracy_bars
 from flax_glitch.evaluation.report import write_mistakes, write_report
 from flax_glitch.models.systems import settings
 
 FEW = 44
 
 
-def answers(wrong):
-    """Two glitches a class, four windows each; every window of the wrong ones is called a Blip."""
-    labels = np.arange(FEW) % 22
-    verdicts = np.where(np.isin(np.arange(FEW), wrong), 3, labels).repeat(4)
-    entries = tuple(
-        Entry(f"{CLASSES[label]}/{n}-{window}.png", f"id{n}", "H1", window, CLASSES[label])
+def answers(wrong, classes=CLASSES):
+    """44 glitches, four windows each; every window of the wrong ones is called the fourth class."""
+    labels = np.arange(FEW) % len(classes)
+    verdicts = np.where(np.isin(np.arange(FEW), wrong), 3 % len(classes), labels).repeat(4)
+    rows = [
+        (f"{classes[label]}/{n}-{window}.png", "", "H1", f"id{n}", window, classes[label], "test")
         for n, label in enumerate(labels)
         for window in DURATIONS
-    )
+    ]
     confidences = np.linspace(2, 6, len(verdicts), dtype=np.float32)
-    return Outputs(np.eye(22, dtype=np.float32)[verdicts] * confidences[:, None], entries)
+    logits = np.eye(len(classes), dtype=np.float32)[verdicts] * confidences[:, None]
+    return Outputs(logits, pd.DataFrame(rows, columns=COLUMNS), classes)
 
 
-def write_run(folder, network, wrong):
+def write_run(folder, network, wrong, classes=CLASSES):
     folder.mkdir()
     config = settings("paper", network)
     provenance = {"best": {"epoch": 2}}
     described = Description(
-        network, config.model, config.preprocessing, provenance, sha256=f"hash of {network}"
+        network,
+        config.model,
+        config.preprocessing,
+        provenance,
+        classes,
+        sha256=f"hash of {network}",
     )
     (folder / "model.json").write_text(json.dumps(dataclasses.asdict(described)))
     records = [
@@ -53,7 +66,7 @@ def write_run(folder, network, wrong):
     (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     provenance = {"source": "set", "layout": "plain", "split": "test"}
     provenance["model"] = {"name": network, "sha256": f"hash of {network}"}
-    outputs = answers(wrong)
+    outputs = answers(wrong, classes)
     write_report(folder / "evaluation", outputs, summary(outputs), provenance)
 
 
@@ -155,9 +168,9 @@ def test_figures_that_older_or_released_runs_lack_are_dashes(copies):
 
 
 def test_a_system_that_was_trained_on_what_it_was_asked_is_told(copies):
-    with (copies / "second/splits.csv").open("w", newline="") as file:
-        rows = [("train", "H1", "id3"), ("train", "L1", "id3"), ("test", "H1", "id4")]
-        csv.writer(file).writerows([("split", "ifo", "gravityspy_id"), *rows])
+    rows = [("H1", "id3", "train"), ("L1", "id3", "train"), ("H1", "id4", "test")]
+    table = pd.DataFrame(rows, columns=["ifo", "id", "split"])
+    table.to_csv(copies / "second/splits.csv", index=False)
     text = as_markdown(compare(systems(copies)), {})
     assert "**second was trained on 1 of these glitches**" in text
     assert "first was trained" not in text
@@ -188,6 +201,66 @@ def test_a_damaged_file_is_named_in_one_line(name, copies, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def without(text, *path):
+    """JSON without what is at this place."""
+    content = json.loads(text)
+    part = content
+    for name in path[:-1]:
+        part = part[name]
+    del part[path[-1]]
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("classes",),
+        ("per_image",),
+        ("per_glitch", "accuracy"),
+        ("per_glitch", "f1_macro"),
+        ("per_image", "recall_micro"),
+        ("per_image", "intervals"),
+        ("per_glitch", "intervals", "accuracy"),
+        ("per_glitch", "per_class", "Blip", "recall"),
+        ("provenance", "split"),
+        ("provenance", "model", "sha256"),
+    ],
+)
+def test_figures_that_are_missing_are_named_in_one_line(path, copies):
+    file = copies / "second/evaluation/metrics.json"
+    file.write_text(without(file.read_text(), *path))
+    message = code_of(copies / "first", copies / "second")
+    assert str(file) in message and path[-1] in message and "\n" not in message
+
+
+@pytest.mark.parametrize("value", ['"high"', "null", "[0.5]", "NaN"])
+def test_a_figure_that_is_no_number_is_refused_in_one_line(value, copies):
+    file = copies / "second/evaluation/metrics.json"
+    file.write_text(
+        re.sub('"f1_macro": [0-9.]+,', f'"f1_macro": {value},', file.read_text(), count=1)
+    )
+    message = code_of(copies / "first", copies / "second")
+    assert str(file) in message and "\n" not in message
+
+
+def test_a_run_whose_best_epoch_is_not_known_is_compared_without_it(copies):
+    file = copies / "second/model.json"
+    file.write_text(without(file.read_text(), "provenance", "best"))
+    assert compare(systems(copies, "second"))["systems"][0]["training"] is None
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "split,ifo\ntrain,H1\n", "ifo,id,split\nH1\n"])
+def test_a_damaged_list_of_trained_glitches_is_named_in_one_line(text, copies):
+    (copies / "second/splits.csv").write_text(text)
+    message = code_of(copies / "first", copies / "second")
+    assert str(copies / "second/splits.csv") in message and "\n" not in message
+
+
+def test_what_runs_of_the_first_version_were_trained_on_is_read_too(tmp_path):
+    (tmp_path / "splits.csv").write_text("split,ifo,gravityspy_id,label\ntrain,H1,NA,Blip\n")
+    assert trained_glitches(tmp_path) == {("H1", "NA")}
+
+
 def test_a_cut_off_table_or_another_evaluations_is_refused(copies):
     table = copies / "second/evaluation/predictions.csv"
     table.write_text("\n".join(table.read_text().splitlines()[:20]))
@@ -216,10 +289,16 @@ def test_an_evaluation_of_the_model_before_is_refused(copies):
         ("metrics.json", '"split": "test"', '"split": "all"', "on split all, .*first on test"),
         ("metrics.json", '"source": "set"', '"source": "o"', "on source o, "),
         ("metrics.json", '"layout": "plain"', '"layout": "kaggle"', "on layout kaggle"),
-        ("metrics.json", '"Whistle": {', '"Pizzicato": {', "classes aren't Gravity Spy's 22"),
+        ("metrics.json", '"Whistle"', '"Pizzicato"', "'Whistle' is none of the model's classes"),
         ("predictions.csv", "Whistle/43", "Whistle/99", "of 180 pictures 8 are others"),
-        ("predictions.csv", ",Tomte,", ",Pizzicato,", "'Pizzicato' is none of"),
-        ("predictions.csv", ",None_of_the_Above,Blip", ",Tomte,Blip", "176 pictures 4 .*Above/12"),
+        ("predictions.csv", ",Tomte,", ",Pizzicato,", "'Pizzicato' is none of the"),
+        (
+            "predictions.csv",
+            ",id12,0.5,None_of_the_Above",
+            ",id12,0.5,Tomte",
+            "176 .* 1 .*Above/12",
+        ),
+        ("predictions.csv", "Whistle/43-1.0", "Whistle/43-0.5", "a picture is in it twice"),
     ],
 )
 def test_runs_that_judged_other_things_are_refused(name, old, new, message, copies):
@@ -242,16 +321,35 @@ def test_a_run_is_found_by_its_name_in_checkpoints(runs, tmp_path, monkeypatch):
     assert (tmp_path / "comparison/comparison.md").is_file()
 
 
+@pytest.mark.parametrize("count", [3, 24])
+def test_models_of_other_classes_are_compared_with_each_other(count, tmp_path):
+    classes = (*(f"Class_{number}" for number in range(count - 1)), "Blip")
+    write_run(tmp_path / "first", "cnn-a", [0, 1], classes)
+    write_run(tmp_path / "second", "ann", [1, 2], classes)
+    assert code_of(tmp_path / "first", tmp_path / "second", "--out", tmp_path / "out") == 0
+    text = (tmp_path / "out/comparison.md").read_text()
+    assert f"{count - 1} of {count} right" in text
+    assert text.count("| Class 1 |") == 1
+
+
+def test_models_of_different_classes_are_refused_with_the_names(copies):
+    write_run(copies / "third", "cnn-a", [], ("70Hz_Line", *CLASSES[:21]))
+    message = code_of(copies / "first", copies / "third")
+    assert (
+        message.endswith("70Hz_Line only in third, Whistle only in first") and "\n" not in message
+    )
+
+
 def pictures_of(outputs):
     records = []
-    for number in range(len(outputs.entries)):
+    for number in range(len(outputs.table)):
         file = io.BytesIO()
         Image.new("RGB", (32, 40), (number, 0, 0)).save(file, "PNG")
         records.append({"image": file.getvalue()})
     half = len(records) // 2
     return [
-        Split("validation", outputs.entries[:half], records[:half]),
-        Split("test", outputs.entries[half:], records[half:]),
+        Split("validation", outputs.table[:half], CLASSES, records[:half]),
+        Split("test", outputs.table[half:], CLASSES, records[half:]),
     ]
 
 
@@ -259,7 +357,7 @@ def test_the_gallery_shows_the_surest_mistakes_first_each_with_its_own_picture(
     tmp_path, monkeypatch
 ):
     drawn = []
-    monkeypatch.setattr("flax_glitch.evaluation.report.gallery", lambda *given: drawn.append(given))
+    monkeypatch.setattr("flax_glitch.evaluation.plots.gallery", lambda *given: drawn.append(given))
     monkeypatch.setattr("flax_glitch.evaluation.report.save_figure", lambda *given: None)
     outputs = answers([4, 5, 12, 13, 14, 15, 43])
     write_mistakes(tmp_path, outputs, pictures_of(outputs))

@@ -1,18 +1,23 @@
 """Metrics agree with closed forms and scikit-learn, and undefined ones are None."""
 
+import itertools
 import json
 import time
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from flax_glitch.classes import CLASSES
 from flax_glitch.evaluation.metrics import (
     calibration_error,
     epoch_metrics,
+    holm,
     intervals,
-    log_softmax,
+    mcnemar,
+    percentiles,
+    resampled,
     summarise,
 )
 
@@ -26,18 +31,18 @@ def answers(verdicts, confidence):
     return probabilities
 
 
-def made_up(n, seed=0, classes=22):
-    """Fairly good probabilities for n samples of the first so many classes."""
+def made_up(n, seed=0, classes=22, known=22):
+    """Fairly good probabilities for n samples of the first so many classes of those known."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(classes, size=n)
-    logits = rng.normal(size=(n, 22))
+    logits = rng.normal(size=(n, known))
     logits[np.arange(n), labels] += 2
-    return np.exp(log_softmax(logits)), labels
+    return softmax(logits, axis=1), labels
 
 
 def test_metrics_of_six_samples_agree_with_the_same_done_by_hand():
     truth = np.array([0, 0, 0, 1, 1, 2])
-    summary = summarise(answers([0, 0, 1, 1, 1, 5], 0.8), truth)
+    summary = summarise(answers([0, 0, 1, 1, 1, 5], 0.8), truth, CLASSES)
     assert summary["n"] == 6
     assert summary["accuracy"] == pytest.approx(4 / 6)
     assert summary["precision_macro"] == pytest.approx((1 + 2 / 3 + 0) / 3)
@@ -73,7 +78,7 @@ def test_binary_accuracy_is_that_of_keras():
 
 def test_epoch_metrics_are_those_of_the_whole_summary():
     probabilities, labels = made_up(300)
-    summary = summarise(probabilities, labels)
+    summary = summarise(probabilities, labels, CLASSES)
     few = epoch_metrics(probabilities, labels)
     kinds = ["accuracy", "binary_accuracy", "precision_macro", "recall_macro", "pr_auc", "roc_auc"]
     assert list(few) == kinds
@@ -83,12 +88,12 @@ def test_epoch_metrics_are_those_of_the_whole_summary():
 def test_top_2_counts_the_second_guess():
     probabilities = answers([4, 4, 4], 0.5)
     probabilities[:, [7, 9]] += [0.1, 0.05]
-    assert summarise(probabilities, np.array([4, 7, 9]))["top_2"] == pytest.approx(2 / 3)
+    assert summarise(probabilities, np.array([4, 7, 9]), CLASSES)["top_2"] == pytest.approx(2 / 3)
 
 
 def test_macro_averages_leave_out_classes_that_the_truth_does_not_hold():
     probabilities, labels = made_up(400, classes=3)
-    summary = summarise(probabilities, labels)
+    summary = summarise(probabilities, labels, CLASSES)
     rows = [summary["per_class"][name] for name in CLASSES[:3]]
     assert summary["classes_present"] == list(CLASSES[:3])
     for metric in ("precision", "recall", "f1"):
@@ -98,7 +103,7 @@ def test_macro_averages_leave_out_classes_that_the_truth_does_not_hold():
 
 
 def test_an_absent_class_has_no_recall_and_a_precision_only_if_it_was_answered():
-    table = summarise(answers([0, 1, 5], 0.9), np.array([0, 1, 1]))["per_class"]
+    table = summarise(answers([0, 1, 5], 0.9), np.array([0, 1, 1]), CLASSES)["per_class"]
     empty = {"n": 0, "precision": None, "recall": None, "f1": None, "average_precision": None}
     assert table[CLASSES[9]] == empty
     assert table[CLASSES[5]] == empty | {"precision": 0.0}
@@ -106,7 +111,7 @@ def test_an_absent_class_has_no_recall_and_a_precision_only_if_it_was_answered()
 
 
 def test_a_single_sample_has_null_areas_and_valid_json():
-    summary = summarise(answers([3], 0.7), np.array([3]))
+    summary = summarise(answers([3], 0.7), np.array([3]), CLASSES)
     assert summary["accuracy"] == summary["precision_macro"] == summary["top_2"] == 1
     assert summary["pr_auc"] is None and summary["roc_auc"] is None
     assert summary["per_class"]["Blip"]["average_precision"] is None
@@ -172,10 +177,10 @@ def test_intervals_are_those_of_metrics_taken_on_each_draw():
             truth, p.argmax(1), labels=np.unique(truth), average="macro", zero_division=0
         )
         draws.append((accuracy_score(truth, p.argmax(1)), *macro[:3], calibration_error(p, truth)))
-    expected = np.percentile(draws, (2.5, 97.5), axis=0).T
-    limits = intervals(probabilities, labels, glitches, resamples=30, seed=5)
-    assert list(limits) == ["accuracy", "precision_macro", "recall_macro", "f1_macro", "ece"]
-    np.testing.assert_allclose(list(limits.values()), expected)
+    verdicts, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    found = resampled(labels, verdicts, confidence, glitches, resamples=30, seed=5)
+    assert list(found) == ["accuracy", "precision_macro", "recall_macro", "f1_macro", "ece"]
+    np.testing.assert_allclose(np.transpose(list(found.values())), draws)
 
 
 def test_one_glitch_has_no_intervals():
@@ -184,28 +189,95 @@ def test_one_glitch_has_no_intervals():
 
 
 def test_the_metrics_of_the_largest_set_take_moments():
-    probabilities, labels = made_up(22_348)
+    probabilities, labels = made_up(31_868)
     start = time.perf_counter()
     epoch_metrics(probabilities.astype(np.float32), labels)
-    intervals(probabilities[:4720], labels[:4720], np.arange(4720) // 4)
+    intervals(probabilities, labels, np.arange(31_868) // 4)
     assert time.perf_counter() - start < 3
 
 
-@pytest.mark.parametrize("measure", [summarise, epoch_metrics])
-def test_nothing_to_measure_is_refused(measure):
+def test_nothing_to_measure_is_refused():
     with pytest.raises(ValueError, match="there are no samples"):
-        measure(np.empty((0, 22)), np.empty(0, int))
+        epoch_metrics(np.empty((0, 22)), np.empty(0, int))
 
 
 def test_a_probability_that_is_no_number_is_refused_with_its_place():
     probabilities, labels = made_up(10)
     probabilities[4, 2] = np.nan
     with pytest.raises(ValueError, match=r"1 of 10 samples .* the first is number 4"):
-        summarise(probabilities, labels)
+        summarise(probabilities, labels, CLASSES)
 
 
-def test_log_probabilities_of_huge_scores_are_finite_and_normalised():
-    logits = np.array([[1e4] + [-1e4] * 21, [0.0] * 22], np.float32)
-    result = log_softmax(logits)
-    np.testing.assert_allclose(result[0], [0] + [-2e4] * 21)
-    np.testing.assert_allclose(np.exp(result[1]), 1 / 22)
+@pytest.mark.parametrize("count", [2, 3, 24])
+@pytest.mark.parametrize("present", [1, 2])
+def test_any_number_of_classes_is_measured_also_where_the_truth_holds_one_alone(count, present):
+    classes = tuple(f"class {number}" for number in range(count))
+    probabilities, labels = made_up(60, classes=present, known=count)
+    summary = summarise(probabilities, labels, classes)
+    assert tuple(summary["per_class"]) == classes
+    assert summary["classes_present"] == list(classes[:present])
+    assert (summary["roc_auc"] is None) == (present == 1)
+    assert summary["top_2"] == 1 if count == 2 else summary["top_2"] > summary["accuracy"]
+    limits = intervals(probabilities, labels, np.arange(60) // 4)
+    assert limits["accuracy"][0] <= summary["accuracy"] <= limits["accuracy"][1]
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [(0, 0, 1.0), (1, 0, 1.0), (6, 0, 2 / 2**6), (1, 9, 22 / 1024), (9, 1, 22 / 1024), (5, 5, 1.0)],
+)
+def test_mcnemar_gives_the_binomial_by_hand(only_first, only_second, p):
+    assert mcnemar(only_first, only_second) == pytest.approx(p, rel=1e-12)
+
+
+def test_mcnemar_is_the_share_of_coin_throws_at_least_as_uneven():
+    throws = [abs(2 * sum(coins) - 12) for coins in itertools.product((0, 1), repeat=12)]
+    for first in range(13):
+        uneven = np.mean([throw >= abs(2 * first - 12) for throw in throws])
+        assert mcnemar(first, 12 - first) == pytest.approx(uneven, rel=1e-12)
+
+
+def test_holm_gives_the_hand_worked_example_in_the_order_given():
+    # Sorted 0.005, 0.01, 0.03, 0.04, times 4, 3, 2, 1; the last may not fall below 0.06.
+    corrected = holm([0.01, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(corrected, [0.03, 0.06, 0.06, 0.02], rtol=1e-12)
+
+
+def test_holm_goes_up_to_one_and_takes_one_or_none():
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([0.02]) == [0.02]
+    assert holm([]) == []
+
+
+def judged(right, truth, **more):
+    """Draws of answers, one a glitch, that are right or name the class after the true one."""
+    verdicts = np.where(right, truth, (truth + 1) % 22)
+    return resampled(truth, verdicts, np.full(len(truth), 0.9), np.arange(len(truth)), **more)
+
+
+def test_the_interval_of_a_difference_is_as_wide_as_its_known_variance():
+    n, only_first, only_second = 500, 60, 35
+    first, second = np.ones(n, bool), np.ones(n, bool)
+    first[-only_second:], second[:only_first] = False, False
+    truth = np.arange(n) % 22
+    one, two = (judged(right, truth, resamples=4000)["accuracy"] for right in (first, second))
+    low, high = percentiles(one - two)
+    mean = (only_first - only_second) / n
+    deviation = np.sqrt(((only_first + only_second) / n - mean**2) / n)
+    assert (low + high) / 2 == pytest.approx(mean, abs=0.15 * deviation)
+    assert (high - low) / 2 == pytest.approx(1.96 * deviation, rel=0.06)
+
+
+def test_systems_that_err_on_the_same_glitches_differ_by_nothing_in_any_draw():
+    right, truth = np.arange(300) % 3 > 0, np.arange(300) % 22
+    one, two = (judged(right, truth) for _ in range(2))
+    assert all(np.array_equal(one[metric], two[metric]) for metric in one)
+
+
+def test_the_macro_recall_of_a_draw_counts_each_class_that_is_in_it_the_same():
+    truth = np.array([3] * 200 + [7])
+    draws = judged(truth == 7, truth)
+    absent = draws["recall_macro"] == 0  # the only Koi_Fish isn't drawn in 1/e of the draws
+    assert set(draws["recall_macro"]) == {0.0, 0.5}
+    assert absent.mean() == pytest.approx(1 / np.e, abs=0.05)
+    assert np.all(draws["accuracy"][absent] == 0)

@@ -6,18 +6,20 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from flax_glitch.classes import CLASSES
 from flax_glitch.evaluation import plots
-from flax_glitch.evaluation.metrics import epoch_metrics, log_softmax
+from flax_glitch.evaluation.metrics import epoch_metrics
 
 
 def made_up(n, classes=22):
     rng = np.random.default_rng(0)
     labels = np.arange(n) % classes
-    logits = rng.normal(size=(n, 22))
+    logits = rng.normal(size=(n, max(classes, 22)))
     logits[np.arange(n), labels] += 2
-    return np.exp(log_softmax(logits)), labels
+    return softmax(logits, axis=1), labels
 
 
 def epoch(number, validation=True, **changes):
@@ -38,7 +40,7 @@ def boxes(figure, texts):
 
 def test_all_22_names_and_every_count_of_the_confusion_matrix_stand_free():
     truth = np.repeat(np.arange(22), 1100)
-    figure = plots.confusion_matrix(truth, np.where(truth < 21, truth, 20), "title")
+    figure = plots.confusion_matrix(truth, np.where(truth < 21, truth, 20), CLASSES, "title")
     axes = figure.axes[0]
     for texts in (axes.get_xticklabels(), axes.get_yticklabels(), axes.texts):
         extents = boxes(figure, texts)
@@ -51,7 +53,9 @@ def test_all_22_names_and_every_count_of_the_confusion_matrix_stand_free():
 
 
 def test_the_confusion_matrix_has_the_truth_in_rows_and_counts_in_cells():
-    figure = plots.confusion_matrix(np.array([3, 3, 3, 7]), np.array([3, 3, 7, 7]), "title")
+    figure = plots.confusion_matrix(
+        np.array([3, 3, 3, 7]), np.array([3, 3, 7, 7]), CLASSES, "title"
+    )
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Blip (3)", "Koi Fish (1)"]
     cells = {text.get_position(): text.get_text() for text in axes.texts}
@@ -60,12 +64,12 @@ def test_the_confusion_matrix_has_the_truth_in_rows_and_counts_in_cells():
 
 
 def test_a_class_that_is_only_answered_is_shown_too():
-    axes = plots.confusion_matrix(np.array([3, 3]), np.array([3, 9]), "title").axes[0]
+    axes = plots.confusion_matrix(np.array([3, 3]), np.array([3, 9]), CLASSES, "title").axes[0]
     assert len(axes.get_yticklabels()) == 2
 
 
 def test_a_single_class_gives_a_matrix_of_one_cell():
-    axes = plots.confusion_matrix(np.array([3, 3]), np.array([3, 3]), "title").axes[0]
+    axes = plots.confusion_matrix(np.array([3, 3]), np.array([3, 3]), CLASSES, "title").axes[0]
     assert [text.get_text() for text in axes.texts] == ["2"]
 
 
@@ -86,7 +90,7 @@ def test_the_mean_height_of_a_curve_is_its_area(curve, area):
 )
 def test_curves_show_each_class_and_the_mean_that_the_metrics_give(draw, metric):
     probabilities, labels = made_up(400)
-    axes = draw(probabilities, labels, "title").axes[0]
+    axes = draw(probabilities, labels, CLASSES, "title").axes[0]
     area = epoch_metrics(probabilities, labels)[metric]
     entries = [text.get_text() for text in axes.get_legend().get_texts()]
     assert f"mean of 22 classes {area:.4f}" in entries
@@ -94,9 +98,22 @@ def test_curves_show_each_class_and_the_mean_that_the_metrics_give(draw, metric)
     assert len(axes.lines) == 23 + (metric == "roc_auc")
 
 
+@pytest.mark.parametrize("count", [3, 24])
+def test_figures_name_the_classes_that_they_are_given_however_many(count):
+    classes = tuple(f"Class_{number}" for number in range(count))
+    labels = np.arange(4 * count) % count
+    probabilities = np.full((len(labels), count), 0.5 / (count - 1))
+    probabilities[np.arange(len(labels)), (labels + (labels == 0)) % count] = 0.5
+    matrix = plots.confusion_matrix(labels, probabilities.argmax(1), classes, "title").axes[0]
+    assert matrix.get_yticklabels()[-1].get_text() == f"Class {count - 1} (4)"
+    curves = plots.roc_curves(probabilities, labels, classes, "title").axes[0]
+    entries = [text.get_text() for text in curves.get_legend().get_texts()]
+    assert entries[0].startswith(f"mean of {count} classes") and entries[1].startswith("Class 0 ")
+
+
 def test_the_named_curves_are_those_of_the_weakest_classes():
     probabilities, labels = made_up(400)
-    axes = plots.precision_recall_curves(probabilities, labels, "title").axes[0]
+    axes = plots.precision_recall_curves(probabilities, labels, CLASSES, "title").axes[0]
     areas = [average_precision_score(labels == n, probabilities[:, n]) for n in range(22)]
     named = [float(text.get_text().split()[-1]) for text in axes.get_legend().get_texts()[1:6]]
     np.testing.assert_allclose(named, np.sort(areas)[:5], atol=1e-4)
@@ -105,7 +122,7 @@ def test_the_named_curves_are_those_of_the_weakest_classes():
 @pytest.mark.parametrize("draw", [plots.precision_recall_curves, plots.roc_curves])
 def test_curves_of_one_class_say_that_they_are_not_defined(draw):
     probabilities, _ = made_up(4)
-    axes = draw(probabilities, np.full(4, 3), "title").axes[0]
+    axes = draw(probabilities, np.full(4, 3), CLASSES, "title").axes[0]
     assert axes.texts[0].get_text().startswith("Not defined")
 
 

@@ -1,14 +1,14 @@
 """A report's files are complete, readable and whole, whatever happens."""
 
-import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
-from flax_glitch.data.prepared import Entry
 from PIL import Image
 
 from flax_glitch.classes import CLASSES
+from flax_glitch.data.table import COLUMNS
 from flax_glitch.evaluation import report
 from flax_glitch.evaluation.evaluate import Outputs, summary
 
@@ -19,19 +19,18 @@ FIGURES = [
 ]
 
 
-def made_up(glitches=44, classes=22):
+def made_up(glitches=44, present=22, classes=CLASSES):
     """Two views of each glitch, the second with an unknown window."""
     rng = np.random.default_rng(0)
-    labels = (np.arange(glitches) % classes).repeat(2)
-    logits = rng.normal(size=(len(labels), 22)).astype(np.float32)
+    labels = (np.arange(glitches) % present).repeat(2)
+    logits = rng.normal(size=(len(labels), len(classes))).astype(np.float32)
     logits[np.arange(len(labels)), labels] += 2
-    entries = tuple(
-        Entry(
-            f"{CLASSES[label]}/{n}.png", f"1238.{n // 2}", "L1", (0.5, None)[n % 2], CLASSES[label]
-        )
-        for n, label in enumerate(labels)
-    )
-    return Outputs(logits, entries)
+    names = [classes[label] for label in labels]
+    rows = [
+        (f"{name}/{n}.png", "", "L1", f"1238.{n // 2}", (0.5, np.nan)[n % 2], name, "test")
+        for n, name in enumerate(names)
+    ]
+    return Outputs(logits, pd.DataFrame(rows, columns=COLUMNS), classes)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +41,9 @@ def written(tmp_path_factory):
     return folder, outputs
 
 
-def rows_of(folder):
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def read(folder):
+    text = {"path": str, "key": str, "ifo": str, "id": str, "label": str, "split": str}
+    return pd.read_csv(folder / "predictions.csv", dtype=text, keep_default_na=False, na_values="")
 
 
 def test_a_report_is_these_files_and_no_others(written):
@@ -52,33 +51,34 @@ def test_a_report_is_these_files_and_no_others(written):
     assert names == {"metrics.json", "predictions.csv", "per_class.md", *FIGURES}
 
 
-def test_metrics_json_holds_the_summary_and_where_it_comes_from(written):
+def test_metrics_json_holds_the_classes_the_summary_and_where_it_comes_from(written):
     folder, outputs = written
     content = json.loads((folder / "metrics.json").read_text())
-    assert content == summary(outputs) | {"provenance": {"checkpoint": "abc"}}
+    whole = {"classes": list(CLASSES), **summary(outputs), "provenance": {"checkpoint": "abc"}}
+    assert content == whole
 
 
-def test_predictions_read_back_as_they_were(written):
+def test_predictions_are_the_table_with_answers_and_probabilities(written):
     folder, outputs = written
-    rows = rows_of(folder)
-    table = np.array([[float(row[f"p({name})"]) for name in CLASSES] for row in rows])
-    np.testing.assert_allclose(table, outputs.probabilities, rtol=1e-5)
-    assert [row["truth"] for row in rows] == [entry.label for entry in outputs.entries]
-    assert [row["path"] for row in rows] == [entry.path for entry in outputs.entries]
-    assert rows[1]["gravityspy_id"] == "1238.0"
-    assert [row["duration"] for row in rows[:2]] == ["0.5", ""]
+    found = read(folder)
+    answers = ["verdict", "confidence", "glitch_verdict", "glitch_confidence"]
+    columns = [f"p({name})" for name in CLASSES]
+    assert list(found) == [*COLUMNS, *answers, *columns]
+    table = found[list(COLUMNS)].fillna({"key": ""})
+    pd.testing.assert_frame_equal(table, outputs.table, check_dtype=False)
+    np.testing.assert_allclose(found[columns], outputs.probabilities, rtol=1e-5)
+    first = (folder / "predictions.csv").read_text().splitlines()[1]
+    assert first.startswith("1080Lines/0.png,,L1,1238.0,0.5,1080Lines,test,")
 
 
 def test_predictions_hold_the_answer_to_the_picture_and_to_its_glitch(written):
     folder, outputs = written
-    for row, alone, glitch in zip(
-        rows_of(folder), outputs.probabilities, outputs.glitches, strict=True
-    ):
-        fused = outputs.glitch_probabilities[glitch]
-        assert row["verdict"] == CLASSES[alone.argmax()]
-        assert float(row["confidence"]) == pytest.approx(alone.max(), rel=1e-5)
-        assert row["glitch_verdict"] == CLASSES[fused.argmax()]
-        assert float(row["glitch_confidence"]) == pytest.approx(fused.max(), rel=1e-5)
+    found = read(folder)
+    fused = outputs.glitch_probabilities[outputs.glitches]
+    for kind, probabilities in (("", outputs.probabilities), ("glitch_", fused)):
+        verdicts = [CLASSES[number] for number in probabilities.argmax(axis=1)]
+        assert found[f"{kind}verdict"].tolist() == verdicts
+        np.testing.assert_allclose(found[f"{kind}confidence"], probabilities.max(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -99,7 +99,7 @@ def test_the_table_per_class_has_every_class_of_both_kinds(written):
 
 
 def test_a_report_on_one_picture_is_written_and_shows_what_is_not_defined(tmp_path):
-    outputs = Outputs(made_up().logits[:1], made_up().entries[:1])
+    outputs = Outputs(made_up().logits[:1], made_up().table[:1], CLASSES)
     result = summary(outputs)
     report.write_report(tmp_path, outputs, result, {})
     assert json.loads((tmp_path / "metrics.json").read_text())["per_image"]["roc_auc"] is None
@@ -108,10 +108,11 @@ def test_a_report_on_one_picture_is_written_and_shows_what_is_not_defined(tmp_pa
 
 
 def test_a_file_name_that_is_no_text_does_not_cost_the_table(tmp_path):
-    odd = Entry('Blip/caf\udce9, "x".png', "a", "H1", None, "Blip")
-    outputs = Outputs(np.eye(22, dtype=np.float32)[3:4], (odd,))
+    odd = ('Blip/caf\udce9, "x".png', "", "H1", "a", np.nan, "Blip", "test")
+    table = pd.DataFrame([odd], columns=COLUMNS, dtype=object)
+    outputs = Outputs(np.eye(22, dtype=np.float32)[3:4], table, CLASSES)
     report.write_report(tmp_path, outputs, summary(outputs), {})
-    assert rows_of(tmp_path)[0]["path"] == 'Blip/caf\\udce9, "x".png'
+    assert read(tmp_path)["path"][0] == 'Blip/caf\\udce9, "x".png'
 
 
 def test_a_failure_leaves_the_earlier_file_and_no_rubbish(tmp_path, monkeypatch):
@@ -119,7 +120,7 @@ def test_a_failure_leaves_the_earlier_file_and_no_rubbish(tmp_path, monkeypatch)
     path.write_text("earlier")
 
     def fail(figure, new, **settings):
-        new.write_text("half")
+        new.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
@@ -150,7 +151,7 @@ def epoch():
 
 
 def test_the_text_table_shows_both_kinds_with_their_intervals():
-    result = summary(made_up(classes=7))
+    result = summary(made_up(present=7))
     text = report.as_text(result)
     low, high = result["per_glitch"]["intervals"]["accuracy"]
     (line,) = (line for line in text.splitlines() if line.startswith("accuracy"))
@@ -159,3 +160,17 @@ def test_the_text_table_shows_both_kinds_with_their_intervals():
     )
     assert "over the 7 of 22 classes" in text
     assert max(len(line) for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("count", [3, 24])
+@pytest.mark.parametrize("present", [1, 3])
+def test_a_model_of_other_classes_has_a_report_of_its_own(count, present, tmp_path):
+    classes = tuple(f"Class_{number}" for number in range(count))
+    outputs = made_up(present=present, classes=classes)
+    measured = summary(outputs)
+    report.write_report(tmp_path, outputs, measured, {})
+    assert json.loads((tmp_path / "metrics.json").read_text())["classes"] == list(classes)
+    assert f"over the {present} of {count} classes" in report.as_text(measured)
+    assert (tmp_path / "per_class.md").read_text().count("| Class 2 |") == 2
+    assert list(read(tmp_path))[-1] == f"p(Class_{count - 1})"
+    assert {path.name for path in tmp_path.glob("*.png")} == set(FIGURES)

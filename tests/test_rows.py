@@ -12,7 +12,8 @@ from flax_glitch.cli.classify import continue_rows
 from flax_glitch.predict.predictor import Failure, Prediction
 from flax_glitch.predict.verdicts import render
 
-MODEL = {"name": "made", "sha256": "abc" * 20}
+SHA256 = "abc" * 20
+MODEL = {"name": "made", "sha256": SHA256}
 
 
 def verdict(id, gps=1e9):
@@ -41,7 +42,7 @@ def ids(content, form):
 def test_verdicts_stay_as_they_are_and_failures_fall_away(tmp_path, form):
     path = tmp_path / "out"
     path.write_text(text(form))
-    assert continue_rows(path, form, MODEL, CLASSES) == {("H1", "one"), ("H1", "two")}
+    assert continue_rows(path, form, SHA256) == {("H1", "one"), ("H1", "two")}
     assert path.read_text() == text(form, [RESULTS[0], RESULTS[2]])
     path.write_text(path.read_text() + text(form, [verdict("three")], header=False))
     assert ids(path.read_text(), form) == ["one", "two", "three"]
@@ -53,7 +54,7 @@ def test_cut_anywhere_a_file_goes_on_from_its_last_whole_row(tmp_path, form):
     whole = text(form)
     for end in [*range(0, len(whole), 7), len(whole) - 1]:
         path.write_text(whole[:end])
-        keys = continue_rows(path, form, MODEL, CLASSES)
+        keys = continue_rows(path, form, SHA256)
         kept = path.read_text()
         assert ids(kept, form) == [id for _, id in sorted(keys)]
         assert keys or not kept
@@ -62,7 +63,7 @@ def test_cut_anywhere_a_file_goes_on_from_its_last_whole_row(tmp_path, form):
 
 
 def test_there_may_be_no_file_yet(tmp_path):
-    assert continue_rows(tmp_path / "none", "csv", MODEL, CLASSES) == set()
+    assert continue_rows(tmp_path / "none", "csv", SHA256) == set()
     assert not (tmp_path / "none").exists()
 
 
@@ -99,7 +100,7 @@ def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
     path = tmp_path / "out"
     path.write_text(content)
     with pytest.raises(ValueError, match=f"holds something else than {form.upper()} verdicts"):
-        continue_rows(path, form, MODEL, CLASSES)
+        continue_rows(path, form, SHA256)
     assert path.read_text() == content
 
 
@@ -108,5 +109,5 @@ def test_the_verdicts_of_another_model_are_not_mixed_in(tmp_path, form):
     path = tmp_path / "out"
     path.write_text(text(form))
     with pytest.raises(ValueError, match=r"begun with another model .*abcabcabcabc"):
-        continue_rows(path, form, MODEL | {"sha256": "def" * 20}, CLASSES[:3])
+        continue_rows(path, form, "def" * 20)
     assert path.read_text() == text(form)

@@ -96,7 +96,7 @@ def test_a_label_that_can_be_no_folders_name_is_refused(tmp_path, label):
 def test_a_host_out_of_reach_is_given_up_and_a_short_outage_is_not(monkeypatch):
     monkeypatch.setattr("flax_glitch.events.scans.block", lambda strain, gps: (strain, gps))
     energies = np.zeros((4, 478, 568), np.float32)
-    monkeypatch.setattr("flax_glitch.events.scans.q_scan", lambda *_: (energies, 5.66))
+    monkeypatch.setattr("flax_glitch.strain.picture.q_scan", lambda *_: (energies, 5.66))
     triggers = [Trigger("H1", float(number), str(number)) for number in range(1, 21)]
 
     def read(detector, gps):

@@ -159,7 +159,6 @@ def test_the_compact_network_is_what_keras_makes_of_its_layers():
     theirs = keras.Model(inputs, layers.Dense(22)(layers.Concatenate()(pools)))
     make_weights(theirs)
     ours = without_arrays("compact", Preprocessing(48, 64, "grayscale"))
-    ours.head.hidden = nnx.List([])
     carry(theirs, ours)
     views = RANDOM.normal(size=(3, 2, 48, 64, 3)).astype(np.float32)
     ours = inference_mode(ours)

@@ -18,7 +18,7 @@ from flax_glitch.app.classify import add_gallery, add_json, add_verdict, bars_of
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
-from flax_glitch.events.find import Found, Question, find
+from flax_glitch.events.find import Question, find
 from flax_glitch.events.scans import picture_paths, write_scans
 from flax_glitch.predict.predictor import Failure, Predictor
 from flax_glitch.predict.verdicts import as_objects
@@ -37,12 +37,12 @@ UNEXPECTED = "Something went wrong: try another time or file"
 SELF_DESCRIBED = (".hdf5", ".h5", ".gwf")
 """Suffixes of files that say when they begin and how often they were sampled."""
 
+TOLD = ("start", "sample rate", "detector")
+"""What a file may not tell."""
+
 CURES = {
-    **{f"give {what}": f"; give its {what}" for what in ("start", "sample rate", "detector")},
-    **{
-        f"correct {what}": f"; correct its {what} or leave it out"
-        for what in ("start", "sample rate", "detector")
-    },
+    **{f"give {what}": f"; give its {what}" for what in TOLD},
+    **{f"correct {what}": f"; correct its {what} or leave it out" for what in TOLD},
     "strain": ", or give the strain file",
 }
 """What the page says of each cure that an error may have."""
@@ -51,16 +51,6 @@ _computing = threading.Lock()  # Who comes while the transform is compiled waits
 _ending = threading.Event()
 
 Progress = Callable[..., Any]
-
-
-class Fields(NamedTuple):
-    """What a visitor fills in: an event's name or GPS time, a detector, and a file, if any."""
-
-    when: str
-    detector: str
-    path: str | None = None
-    start: float | int | None = None
-    sample_rate: float | int | None = None
 
 
 class Answer(NamedTuple):
@@ -85,7 +75,7 @@ def add(predictor: Predictor, tab: gr.Tab) -> None:
 
     def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         *fields, count = given
-        return _shown(answer_of(predictor, Fields(*fields), progress), count)
+        return _shown(answer_of(predictor, question_of(*fields), progress), count)
 
     asking: dict[str, Any] = {
         "fn": ask,
@@ -172,47 +162,50 @@ def _describe(path: str | None) -> tuple[Any, Any, Any]:
     return "" if path else "H1", *hidden
 
 
-def answer_of(predictor: Predictor, fields: Fields, progress: Progress) -> Answer | Failure:
-    """Returns the verdict on an event with its files, or the sentence that says why not."""
-    path = fields.path
-    try:
-        question = _question(fields)
-        progress(0.1, desc="Reading the file" if path else "Fetching strain from gwosc.org")
-        return _answer(predictor, find(question), progress)
-    except StrainError as error:
-        said = error.worded(CURES)
-    except Exception:
-        logging.exception("%s: no answer", fields)
-        said = UNEXPECTED
-    return Failure("", said.replace(path, Path(path).name) if path else said)
-
-
-def _question(fields: Fields) -> Question:
-    when = fields.when.strip()
-    if not when:
-        raise StrainError("Give the event's name or its GPS time")
-    if not (fields.path or fields.detector):
-        raise StrainError("Choose a detector, or give a file that tells")
+def question_of(
+    when: str,
+    detector: str,
+    path: str | None = None,
+    start: float | int | None = None,
+    sample_rate: float | int | None = None,
+) -> Question:
+    """Returns what is asked by an event's name or GPS time, a detector, and a file, if any."""
     try:
         event, gps = None, float(when)
     except ValueError:
-        event, gps = when, None
+        event, gps = when.strip(), None
     return Question(
         event=event,
         gps=gps,
-        detector=fields.detector or None,
-        strain=fields.path,
-        gps_start=_float(fields.start),
-        sample_rate=_float(fields.sample_rate),
+        detector=detector or None,
+        strain=path,
+        gps_start=None if start is None else float(start),
+        sample_rate=None if sample_rate is None else float(sample_rate),
         cache=CACHE,
     )
 
 
-def _float(number: float | int | None) -> float | None:
-    return None if number is None else float(number)
+def answer_of(predictor: Predictor, question: Question, progress: Progress) -> Answer | Failure:
+    """Returns the verdict on an event with its files, or the sentence that says why not."""
+    path = question.strain
+    try:
+        return _answer(predictor, question, progress)
+    except StrainError as error:
+        said = error.worded(CURES)
+    except Exception:
+        logging.exception("%s: no answer", question)
+        said = UNEXPECTED
+    return Failure("", said.replace(path, Path(path).name) if path else said)
 
 
-def _answer(predictor: Predictor, events: Found, progress: Progress) -> Answer:
+def _answer(predictor: Predictor, question: Question, progress: Progress) -> Answer:
+    if question.gps is None and not question.event:
+        raise StrainError("Give the event's name or its GPS time")
+    if not (question.strain or question.detector):
+        raise StrainError("Choose a detector, or give a file that tells")
+    source = "Reading the file" if question.strain else "Fetching strain from gwosc.org"
+    progress(0.1, desc=source)
+    events = find(question)
     (trigger,) = events.triggers
     strain = events.read(trigger.detector, trigger.gps)
     progress(0.5, desc="Transforming (half a minute the first time)")

@@ -5,7 +5,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -27,8 +27,6 @@ from flax_glitch.predict.verdicts import (
     NO_CALIBRATION,
     Failure,
     Prediction,
-    csv_columns,
-    csv_line,
     render,
 )
 from flax_glitch.strain.picture import Scan
@@ -88,8 +86,8 @@ def classify_inputs(
         raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
     predictor = open_predictor(checkpoint, events.cache)
     classes = predictor.classes
-    if not 1 <= top_k <= len(classes):
-        raise UsageError(f"--top-k {top_k}: give 1 to {len(classes)}")
+    if top_k < 1:
+        raise UsageError(f"--top-k {top_k}: give 1 or more")
     if coverage and not predictor.calibration:
         raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
     model = {"name": predictor.name, "sha256": predictor.sha256}
@@ -98,7 +96,7 @@ def classify_inputs(
         results = _of_pictures(predictor, *find_pictures(inputs))
     else:
         found = find_events(events)
-        done = continue_rows(resumed, form, model, classes) if resumed else set()
+        done = continue_rows(resumed, form, predictor.sha256) if resumed else set()
         results = _of_strain(predictor, found, done, events.pictures)
     tally: Counter[str] = Counter()
     pieces = render(_counted(results, tally), form, model, classes, top_k, not done, coverage)
@@ -159,9 +157,7 @@ def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
     return list(dict.fromkeys(chain.from_iterable(found.values()))), missing
 
 
-def continue_rows(
-    path: Path, form: str, model: Mapping[str, str], classes: Sequence[str]
-) -> set[tuple[str, str]]:
+def continue_rows(path: Path, form: str, model: str) -> set[tuple[str, str]]:
     """Leaves only whole rows with verdicts in a file; returns the detector and id of each.
 
     Rows of failures fall away, to be tried again, and a last line that was half written.
@@ -169,8 +165,7 @@ def continue_rows(
     Args:
         path: what `render` wrote of strain, whole or in part; there may be none yet.
         form: its format, csv or json.
-        model: name and sha256 of the model that it must come from.
-        classes: the classes of that model.
+        model: sha256 of the model that it must come from.
 
     Raises:
         ValueError: if the file holds anything else; it is then left as it is.
@@ -178,43 +173,34 @@ def continue_rows(
     if not path.exists():
         return set()
     try:
-        rows = _whole_rows(path.read_bytes().decode(errors="replace"), form)
-        keys = {(row["ifo"], row["gravityspy_id"]) for row in rows if float(row["gps"])}
-        models = {_model(row) for row in rows} - {model["sha256"]}
+        header, rows = _whole_rows(path.read_bytes().decode(errors="replace"), form)
+        kept = [(row, line) for row, line in rows if not row.get("error")]
+        keys = {(row["ifo"], row["gravityspy_id"]) for row, _ in kept if float(row["gps"])}
+        models = {row["model"] if form == "csv" else row["model"]["sha256"] for row, _ in kept}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: holds something else than {form.upper()} verdicts on triggers, and is left "
             "as it is; name another --out"
         ) from error
-    if models:
+    if other := models - {model}:
         raise ValueError(
-            f"{path}: was begun with another model ({models.pop()[:12]}…, now "
-            f"{model['sha256'][:12]}…); give that --checkpoint, or name another --out"
+            f"{path}: was begun with another model ({other.pop()[:12]}…, now {model[:12]}…); give "
+            "that --checkpoint, or name another --out"
         )
-    write_whole(path, "".join(_lines(rows, form, csv_columns(classes))))
+    write_whole(path, "".join([header, *(line for _, line in kept)]) if kept else "")
     return keys
 
 
-def _whole_rows(text: str, form: str) -> list[dict[str, Any]]:
-    """Returns the whole rows that have a verdict."""
+def _whole_rows(text: str, form: str) -> tuple[str, list[tuple[dict[str, Any], str]]]:
+    """Returns the header and each whole row with its text, which may have several lines."""
     start = ",".join(COLUMNS) if form == "csv" else '{"input": '
     if not text.startswith(start[: len(text)]):
         raise ValueError("begins otherwise")
-    whole = text[: text.rfind("\n") + 1]
-    rows: Iterable[dict[str, Any]] = (
-        csv.DictReader(io.StringIO(whole)) if form == "csv" else map(json.loads, whole.splitlines())
-    )
-    return [row for row in rows if not row.get("error")]
-
-
-def _lines(rows: list[dict[str, Any]], form: str, columns: Sequence[str]) -> Iterable[str]:
+    lines = list(io.StringIO(text[: text.rfind("\n") + 1]))
     if form == "json":
-        return [json.dumps(row) + "\n" for row in rows]
-    header = [dict(zip(columns, columns, strict=True))] if rows else []
-    return [csv_line(columns, row) for row in header + rows]
-
-
-def _model(row: Mapping[str, Any]) -> str:
-    """Returns the hash of a row's model, which JSON has beside its name."""
-    model = row["model"]
-    return str(model if isinstance(model, str) else model["sha256"])
+        return "", [(json.loads(line), line) for line in lines]
+    reader, rows, end = csv.DictReader(lines), [], 1
+    for row in reader:
+        rows.append((row, "".join(lines[end : reader.line_num])))
+        end = reader.line_num
+    return "".join(lines[:1]), rows

@@ -17,6 +17,7 @@ from flax_glitch.arrays import some
 from flax_glitch.checkpoint import Description, read_description
 from flax_glitch.classes import ordered
 from flax_glitch.config import UsageError
+from flax_glitch.data.layouts import SPLITS
 from flax_glitch.data.table import GLITCH
 from flax_glitch.evaluation.metrics import holm, mcnemar, percentiles, resampled
 from flax_glitch.models.classifier import parameters
@@ -199,13 +200,13 @@ def _table(text: str, columns: Sequence[str]) -> pd.DataFrame:
     table = table.rename(columns={"gravityspy_id": "id"})  # how runs of the first version have it
     if missing := [name for name in columns if name not in table]:
         raise ValueError(f"no column {', '.join(missing)}")
-    if table.isna().any(axis=None):
-        raise ValueError("a line is cut off")
     return table[list(columns)]
 
 
 def _trained(text: str) -> frozenset[GlitchName]:
     table = _table(text, (*GLITCH, "split"))
+    if not table["split"].isin(SPLITS).all():
+        raise ValueError(f"a split that is none of {', '.join(SPLITS)}")
     return glitch_names(table[table["split"] == "train"])
 
 
@@ -250,7 +251,9 @@ def _difference(first: System, other: System) -> str:
     here, there = (set(system.metrics["classes"]) for system in (other, first))
     if here != there:
         alone = ((other, here - there), (first, there - here))
-        known = [f"{some(ordered(names))} only {system.name}" for system, names in alone if names]
+        known = [
+            f"{some(ordered(names))} only in {system.name}" for system, names in alone if names
+        ]
         return f"tells other classes apart than {first.folder}: {', '.join(known)}"
     for name in PROTOCOL:
         ours, theirs = (system.metrics["provenance"][name] for system in (first, other))

@@ -14,15 +14,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
+from flax_glitch.arrays import Samples
 from flax_glitch.classes import DURATIONS, class_name
 from flax_glitch.events.find import ReadStrain
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.files import write_whole
 from flax_glitch.strain.files import StrainError, block
-from flax_glitch.strain.picture import Scan, full_picture, png
-from flax_glitch.strain.qtransform import q_scan
+from flax_glitch.strain.picture import Scan, full_picture, png, scan_block
 from flax_glitch.strain.remote import OfflineError
 
 Outcome = tuple[Trigger, Scan | StrainError]
@@ -60,7 +58,7 @@ def scan_triggers(triggers: Iterable[Trigger], read: ReadStrain) -> Outcomes:
         OfflineError: if the strain of `PATIENCE` triggers in a row is nowhere to be reached.
     """
 
-    def prepare(trigger: Trigger) -> tuple[Trigger, tuple[np.ndarray, float] | StrainError]:
+    def prepare(trigger: Trigger) -> tuple[Trigger, tuple[Samples, float] | StrainError]:
         try:
             return trigger, block(read(trigger.detector, trigger.gps), trigger.gps)
         except StrainError as error:
@@ -74,8 +72,7 @@ def scan_triggers(triggers: Iterable[Trigger], read: ReadStrain) -> Outcomes:
         if isinstance(ready, StrainError):
             yield trigger, ready
         else:
-            energies, q = q_scan(*ready)
-            yield trigger, Scan(trigger.detector, trigger.gps, float(q), np.asarray(energies))
+            yield trigger, scan_block(trigger.detector, trigger.gps, *ready)
 
 
 def write_scans(

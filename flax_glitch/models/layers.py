@@ -1,6 +1,7 @@
 """Layers that the architectures share, computing what Keras' layers of the same name compute."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,27 +41,9 @@ class Maker:
     momentum: float = 0.99
     dropped: float = 0.5
 
-    def conv(
-        self,
-        in_features: int,
-        out_features: int,
-        size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        bias: bool = True,
-    ) -> "Conv":
-        """Returns a convolution."""
-        return Conv(
-            in_features,
-            out_features,
-            size,
-            stride=stride,
-            padding=padding,
-            bias=bias,
-            dtype=self.dtype,
-            rngs=self.rngs,
-        )
+    def conv(self, in_features: int, out_features: int, size: int, **how: Any) -> "Conv":
+        """Returns a convolution, with its stride, padding and bias if they are given."""
+        return Conv(in_features, out_features, size, **how, dtype=self.dtype, rngs=self.rngs)
 
     def separable(self, in_features: int, out_features: int) -> "SeparableConv":
         """Returns a separable convolution."""

@@ -4,7 +4,6 @@ He et al. 2015 (arXiv:1512.03385). Layers are named as in `keras.applications.Re
 """
 
 from types import MappingProxyType
-from typing import ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -61,8 +60,8 @@ class Block(nnx.Module):
 class ResNet50(nnx.Module):
     """Pictures to feature maps, 32 times smaller and 2048 deep."""
 
-    features: ClassVar[int] = 2048
-    reduction: ClassVar[int] = 32
+    features: int = 2048
+    reduction: int = 32
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype

@@ -5,6 +5,7 @@ parts are kept apart because the first one's result, the embedding, is of use by
 """
 
 import math
+from itertools import pairwise
 from typing import ClassVar
 
 import jax
@@ -100,60 +101,42 @@ class PooledHead(nnx.Module):
         return self.dense3(jnp.asarray(embeddings))
 
 
-class SummaryHead(nnx.Module):
-    """The mean and the greatest of each feature over the picture, then one dense layer.
-
-    Args:
-        maps: height, width and depth of the feature maps.
-        classes: how many there are.
-        make: makes the layers.
-    """
-
-    last: ClassVar[str] = "output"
-    """The layer that gives the scores."""
-
-    def __init__(self, maps: tuple[int, int, int], classes: int, make: Maker) -> None:
-        self.output = make.dense(2 * maps[2], classes)
-        self.dropout = make.dropout()
-
-    def embed(self, features: Features, key: Key | None = None) -> Embeddings:
-        """Returns one vector a view; the key is that of the dropout, for training mode."""
-        x = jnp.asarray(features, jnp.float32)
-        x = jnp.concatenate([x.mean((2, 3)), x.max((2, 3))], axis=-1)
-        return self.dropout(x, rngs=key)
-
-    def classify(self, embeddings: Embeddings) -> Logits:
-        """Returns the scores of each view."""
-        return self.output(jnp.asarray(embeddings))
-
-
-class FlatHead(nnx.Module):
-    """All features in a row, then dense layers with dropout.
+class DenseHead(nnx.Module):
+    """Dense layers on all features in a row, or on the mean and the greatest of each.
 
     Args:
         maps: height, width and depth of the feature maps.
         classes: how many there are.
         make: makes the layers.
         widths: units of the hidden layers.
+        summary: whether mean and greatest value stand for the map of a feature.
     """
 
     last: ClassVar[str] = "output"
     """The layer that gives the scores."""
 
     def __init__(
-        self, maps: tuple[int, int, int], classes: int, make: Maker, *, widths: tuple[int, ...]
+        self,
+        maps: tuple[int, int, int],
+        classes: int,
+        make: Maker,
+        *,
+        widths: tuple[int, ...] = (),
+        summary: bool = False,
     ) -> None:
-        height, width, depth = maps
-        sizes = (height * width * depth, *widths)
-        self.hidden = nnx.List(
-            make.dense(before, after) for before, after in zip(sizes, widths, strict=False)
-        )
+        self.summary = summary
+        sizes = (2 * maps[2] if summary else math.prod(maps), *widths)
+        self.hidden = nnx.List(make.dense(before, after) for before, after in pairwise(sizes))
         self.output = make.dense(sizes[-1], classes)
         self.dropout = make.dropout()
 
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:
         """Returns one vector a view; the key is that of the dropout, for training mode."""
-        x = jnp.asarray(features, jnp.float32).reshape(*features.shape[:2], -1)
+        x = jnp.asarray(features, jnp.float32)
+        if self.summary:
+            x = jnp.concatenate([x.mean((2, 3)), x.max((2, 3))], axis=-1)
+            x = self.dropout(x, rngs=key)
+        x = x.reshape(*x.shape[:2], -1)
         for number, layer in enumerate(self.hidden):
             x = self.dropout(nnx.relu(layer(x)), rngs=_fold(key, number))
         return x

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
-from flax_glitch.arrays import Embeddings, Features, Key, Logits
+from flax_glitch.arrays import Key
 from flax_glitch.config import (
     Config,
     DataConfig,
@@ -27,54 +27,34 @@ from flax_glitch.config import (
 )
 from flax_glitch.models.layers import Maker
 from flax_glitch.models.resnet import ResNet50
-from flax_glitch.models.stacks import FlatHead, PooledHead, Stack, SummaryHead
+from flax_glitch.models.stacks import DenseHead, PooledHead, Stack
 from flax_glitch.models.vgg import VGG16
 from flax_glitch.models.xception import Xception
 
 
 @runtime_checkable
 class Backbone(Protocol):
-    """What an architecture is to the classifier: pictures to maps."""
+    """What an architecture is to the classifier: pictures to maps, deeper and smaller."""
 
-    @property
-    def features(self) -> int:
-        """Depth of the maps."""
-        ...
-
-    @property
-    def reduction(self) -> int:
-        """How many times smaller the maps are than the picture, about."""
-        ...
+    features: int
+    reduction: int
 
     def __call__(
         self, pictures: Float[Array, "n h w 3"], key: Key | None = None
     ) -> Float[Array, "n i j c"]:
-        """Returns the feature maps of pictures."""
+        """Returns the feature maps of pictures; the key is that of the dropout, if there is any."""
         ...
 
 
-@runtime_checkable
-class Head(Protocol):
-    """What makes class scores of feature maps."""
-
-    last: ClassVar[str]
-
-    def embed(self, features: Features, key: Key | None = None) -> Embeddings:
-        """Returns one vector a view."""
-        ...
-
-    def classify(self, embeddings: Embeddings) -> Logits:
-        """Returns the scores of each view."""
-        ...
+Head = PooledHead | DenseHead
+"""What makes class scores of feature maps."""
 
 
 class KerasFile(NamedTuple):
-    """An official file of ImageNet weights."""
+    """An official file of ImageNet weights: its path below Keras' folder of them, and its MD5."""
 
     path: str
-    """Below Keras' folder of them."""
     md5: str
-    """Source: Keras' own code."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +89,13 @@ class Model:
         return self.views == "merged"
 
 
+def _keras(network: str, md5: str) -> KerasFile:
+    """Returns the file of a network, by the beginning of its path (source: Keras' own code)."""
+    return KerasFile(f"{network}_weights_tf_dim_ordering_tf_kernels_notop.h5", md5)
+
+
 def _pooled(*blocks: tuple[int, int], normalised: bool = True) -> Callable[[Maker], Stack]:
-    """A custom network of the report, of blocks of so many features and this kernel size."""
+    """Returns what makes a custom network of the report, by each block's features and kernel."""
     convolutions = tuple((features, size, 1) for features, size in blocks)
     return partial(Stack, convolutions=convolutions, normalised=normalised)
 
@@ -121,20 +106,14 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             ResNet50,
             PooledHead,
             Config(),
-            KerasFile(
-                "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-                "4d473c1dd8becc155b73f8504c6f6626",
-            ),
+            _keras("resnet/resnet50", "4d473c1dd8becc155b73f8504c6f6626"),
             trained="conv5",
         ),
         "vgg16": Model(
             VGG16,
             PooledHead,
             Config(model=ModelConfig("vgg16")),
-            KerasFile(
-                "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-                "6d6bbae143d832006294945121d1f1fc",
-            ),
+            _keras("vgg16/vgg16", "6d6bbae143d832006294945121d1f1fc"),
             trained="block5",
             least_size=32,
         ),
@@ -142,15 +121,12 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             Xception,
             PooledHead,
             Config(Preprocessing(299), model=ModelConfig("xception")),
-            KerasFile(
-                "xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5",
-                "b0042744bf5b25fce3cb969f33bebb97",
-            ),
+            _keras("xception/xception", "b0042744bf5b25fce3cb969f33bebb97"),
             trained="block14",
         ),
         "cnn-a": Model(
             _pooled((32, 3), (64, 3), (128, 3), (128, 3)),
-            partial(FlatHead, widths=(256,)),
+            partial(DenseHead, widths=(256,)),
             Config(
                 model=ModelConfig("cnn-a", "none", dropout=0.25),
                 optimiser=OptimiserConfig(learning_rate=1e-3),
@@ -158,7 +134,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         ),
         "cnn-b": Model(
             _pooled((16, 5), (32, 3), (64, 3), (128, 3), (128, 3), normalised=False),
-            partial(FlatHead, widths=(128,)),
+            partial(DenseHead, widths=(128,)),
             Config(
                 Preprocessing(300, normalise="unit"),
                 model=ModelConfig("cnn-b", "none", dropout=0.2),
@@ -168,7 +144,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         ),
         "cnn-c": Model(
             _pooled((32, 3), (64, 3), (64, 3)),
-            partial(FlatHead, widths=(128,)),
+            partial(DenseHead, widths=(128,)),
             Config(
                 Preprocessing(colour="grayscale"),
                 model=ModelConfig("cnn-c", "none", dropout=0.3),
@@ -179,7 +155,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         # luminance, 140 by 170 pixels each.
         "gravityspy-cnn": Model(
             _pooled((16, 5), (32, 5), (64, 5), (64, 5), normalised=False),
-            partial(FlatHead, widths=(256,)),
+            partial(DenseHead, widths=(256,)),
             Config(
                 Preprocessing(140, 170, "grayscale", "unit"),
                 model=ModelConfig("gravityspy-cnn", "none"),
@@ -189,7 +165,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         ),
         "ann": Model(
             _pooled(),
-            partial(FlatHead, widths=(512, 256)),
+            partial(DenseHead, widths=(512, 256)),
             Config(
                 Preprocessing(64, colour="grayscale"),
                 model=ModelConfig("ann", "none"),
@@ -203,7 +179,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 convolutions=((24, 5, 2), (48, 3, 2), (96, 3, 2), (128, 3, 1), (192, 3, 2)),
                 pooled=False,
             ),
-            SummaryHead,
+            partial(DenseHead, summary=True),
             Config(
                 Preprocessing(112, colour="grayscale", normalise="unit"),
                 DataConfig(batch_size=16, variation="drift"),

@@ -4,7 +4,6 @@ Simonyan and Zisserman 2014 (arXiv:1409.1556). Layers are named as in `keras.app
 """
 
 from types import MappingProxyType
-from typing import ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -38,8 +37,8 @@ class Block(nnx.Module):
 class VGG16(nnx.Module):
     """Pictures to feature maps, 32 times smaller and 512 deep."""
 
-    features: ClassVar[int] = 512
-    reduction: ClassVar[int] = 32
+    features: int = 512
+    reduction: int = 32
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype

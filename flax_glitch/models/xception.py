@@ -4,7 +4,6 @@ Chollet 2016 (arXiv:1610.02357). Layers are named as in `keras.applications.Xcep
 """
 
 from types import MappingProxyType
-from typing import ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float
@@ -86,8 +85,8 @@ class Exit(nnx.Module):
 class Xception(nnx.Module):
     """Pictures to feature maps, about 32 times smaller and 2048 deep."""
 
-    features: ClassVar[int] = 2048
-    reduction: ClassVar[int] = 32
+    features: int = 2048
+    reduction: int = 32
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype

@@ -126,19 +126,11 @@ def _checked(event: str) -> str:
 
 
 def _files(
-    session: requests.Session,
-    gps: float,
-    detector: str,
-    span: Span,
-    event: str | None,
+    session: requests.Session, gps: float, detector: str, span: Span, event: str | None
 ) -> list[str]:
     """The smallest files that hold the time, and those of the same size that go on from them."""
     wanted = f"{detector} at GPS {gps}"
-    options: dict[str, Any] = {
-        "sample_rate": SAMPLE_RATE,
-        "host": remote.HOST,
-        "session": session,
-    }
+    options: dict[str, Any] = {"sample_rate": SAMPLE_RATE, "host": remote.HOST, "session": session}
     with remote.one_line_offline(f"{remote.HOST}, {wanted}"):
         if event:
             urls = get_event_urls(event, detector=detector, **options)
@@ -147,36 +139,29 @@ def _files(
             start, end = span[0] // BULK * BULK, -(-span[1] // BULK) * BULK
             urls = get_run_urls(None, detector, start, end, **options)
         segments = {url: url_segment(url) for url in urls}
-
-    def room(url: str) -> float:
-        start, end = segments[url]
-        return min(gps - start, end - gps, LENGTHS[-1] / 2)
-
-    def seconds(url: str) -> int:
-        start, end = segments[url]
-        return end - start
-
-    most = max(map(room, urls), default=0.0)
+    sizes = {url: end - start for url, (start, end) in segments.items()}
+    rooms = {
+        url: min(gps - start, end - gps, LENGTHS[-1] / 2) for url, (start, end) in segments.items()
+    }
+    most = max(rooms.values(), default=0.0)
     if most <= 0:
         raise StrainError(
             f"{wanted}: there is no public strain; gwosc.org/timeline shows when there is", "strain"
         )
-    size = min(seconds(url) for url in urls if room(url) == most)
-    return [url for url in urls if seconds(url) == size and segments_overlap(segments[url], span)]
+    size = min(sizes[url] for url in urls if rooms[url] == most)
+    return [url for url in urls if sizes[url] == size and segments_overlap(segments[url], span)]
 
 
 def _read(session: requests.Session, url: str, span: Span, folder: Path, progress: bool) -> Strain:
     """The part of a file that lies in the span."""
     path = folder / Path(url).name
-    start, end = url_segment(url)
-    if end - start > span[1] - span[0] and not is_intact(path):
-        try:
-            with remote.RangeFile(session, url, progress) as file:
+    if not is_intact(path):
+        start, end = url_segment(url)
+        if end - start > span[1] - span[0]:
+            with suppress(remote.NoRangesError), remote.RangeFile(session, url, progress) as file:
                 return read_hdf5(file, url, span)
-        except remote.NoRangesError:
-            pass
-    with remote.one_line_offline(url):
-        download(url, path, host=remote.HOST, progress=progress)
+        with remote.one_line_offline(url):
+            download(url, path, host=remote.HOST, progress=progress)
     return read_strain(path, around=span)
 
 

@@ -14,7 +14,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
-from flax_glitch.arrays import Picture
+from flax_glitch.arrays import Picture, Samples
 from flax_glitch.classes import DURATIONS
 from flax_glitch.strain.files import Strain, block
 from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, q_scan
@@ -67,9 +67,13 @@ def scan(strain: Strain, gps: float) -> Scan:
     Raises:
         StrainError: if the strain doesn't hold the event or enough around it.
     """
-    samples, event = block(strain, gps)
+    return scan_block(strain.detector, gps, *block(strain, gps))
+
+
+def scan_block(detector: str, gps: float, samples: Samples, event: float) -> Scan:
+    """Returns the scan of an event in a block of strain, so many seconds after its start."""
     energies, q = q_scan(samples, event)
-    return Scan(strain.detector, gps, float(q), np.asarray(energies))
+    return Scan(detector, gps, float(q), np.asarray(energies))
 
 
 def indices(energies: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row column"]:
