@@ -37,12 +37,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def draw_glitches(
-    out: Path,
-    per_class: int,
-    seed: int,
-    *,
-    classes: Sequence[str] = CLASSES,
-    progress: bool = True,
+    out: Path, per_class: int, seed: int, *, classes: Sequence[str] = CLASSES, progress: bool = True
 ) -> None:
     """Draws a folder of labelled pictures in Gravity Spy's layout and Kaggle's geometry.
 
