@@ -145,7 +145,7 @@ def test_evaluate_takes_the_split_of_the_models_training(
     ("arguments", "message"),
     [
         (["classify"], "no input: name pictures or folders"),
-        (["classify", "x.png", "--top-k", "0"], "--top-k 0: give 1 to 22"),
+        (["classify", "x.png", "--top-k", "0"], "--top-k 0: give 1 or more"),
         (["classify", "x.png", "--coverage", "0"], "--coverage 0: give a share between 0 and 1"),
         (["classify", "x.png", "--coverage", "1"], "--coverage 1: give a share between 0 and 1"),
         (["classify", "x.png", "--coverage", "much"], "--coverage"),

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from flax_glitch.cli.classify import Events, Form
 from flax_glitch.cli.events import CURES, find_events, progress
 from flax_glitch.cli.terminal import ODD_NAMES, screen
-from flax_glitch.config import UsageError
 from flax_glitch.data.layouts import pictures_below
 from flax_glitch.events.find import Found
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
@@ -45,8 +44,6 @@ def answer(
 ) -> None:
     """Writes the verdicts on pictures, or on events if there are none; see `classify_inputs`."""
     classes = predictor.classes
-    if not 1 <= top_k <= len(classes):
-        raise UsageError(f"--top-k {top_k}: give 1 to {len(classes)}")
     if coverage and not predictor.calibration:
         raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
     model = {"name": predictor.name, "sha256": predictor.sha256}

@@ -66,6 +66,8 @@ def classify_inputs(
         out: File to write to, instead of the screen.
     """
     check_arguments(events, bool(inputs))
+    if top_k < 1:
+        raise UsageError(f"--top-k {top_k}: give 1 or more")
     if coverage is not None and not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: give a share between 0 and 1, such as 0.9")
     form = format or FORMS.get(out.suffix.lower() if out else "", "table")
