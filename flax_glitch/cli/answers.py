@@ -21,13 +21,7 @@ from flax_glitch.events.find import Found
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
 from flax_glitch.files import write_whole
 from flax_glitch.predict.predictor import SIZES, Predictor
-from flax_glitch.predict.verdicts import (
-    COLUMNS,
-    NO_CALIBRATION,
-    Failure,
-    Prediction,
-    render,
-)
+from flax_glitch.predict.verdicts import COLUMNS, NO_CALIBRATION, Failure, Prediction, render
 from flax_glitch.strain.picture import Scan
 
 Results = Generator[Prediction | Failure, None, None]
@@ -43,10 +37,8 @@ def answer(
     out: Path | None,
 ) -> None:
     """Writes the verdicts on pictures, or on events if there are none; see `classify_inputs`."""
-    classes = predictor.classes
     if coverage and not predictor.calibration:
         raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
-    model = {"name": predictor.name, "sha256": predictor.sha256}
     done: set[tuple[str, str]] = set()
     if inputs:
         results = _of_pictures(predictor, *find_pictures(inputs))
@@ -55,7 +47,15 @@ def answer(
         done = continue_rows(out, form, predictor.sha256) if out and events.triggers else set()
         results = _of_strain(predictor, found, done, events.pictures)
     tally: Counter[str] = Counter()
-    pieces = render(_counted(results, tally), form, model, classes, top_k, not done, coverage)
+    pieces = render(
+        _counted(results, tally),
+        form,
+        predictor.identity,
+        predictor.classes,
+        top_k,
+        not done,
+        coverage,
+    )
     mode = "a" if done else "w"
     target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
     with closing(results), target as file:
