@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 
 from flax_glitch.arrays import Labels
 from flax_glitch.checkpoint import Calibration
-from flax_glitch.checkpoint.description import QUANTILES
+from flax_glitch.checkpoint.model import QUANTILES
 from flax_glitch.classes import DURATIONS, NONE_OF_THE_ABOVE
 
 ENOUGH = 20
