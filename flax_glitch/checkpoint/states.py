@@ -1,4 +1,4 @@
-"""Arrays by dotted name, in which checkpoints keep everything, and a run's states to resume from."""
+"""Arrays by dotted name, as checkpoints keep them, and the states of a run to resume from."""
 
 import logging
 import shutil

@@ -7,7 +7,6 @@ TFDS runs without TensorFlow here: array_record files, read by `as_data_source`.
 
 import contextlib
 import errno
-import functools
 import io
 import json
 import logging
@@ -15,6 +14,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,8 @@ _PNG_COMPRESSION = 1
 def write_source(source: Source, shape: tuple[int, int], folder: Path, progress: bool) -> None:
     """Writes a source as a data set with its index; a call that was killed is gone on with.
 
-    Args:
-        source: the pictures.
-        shape: height and width, pixels.
-        folder: gets the TFDS folder and `index.json`; finished pictures are kept in its `work`.
-        progress: show progress bars on stderr.
+    The folder gets the TFDS folder and `index.json`; finished pictures, of this height and width,
+    are kept in its `work`.
 
     Raises:
         SourceError: if no picture can be read.
@@ -88,14 +86,11 @@ def _draw_pictures(source: Source, shape: tuple[int, int], work: Path, progress:
     """
     work.mkdir(exist_ok=True)
     rows = source.table.to_dict("records")
-
-    def draw(number: int) -> None:
-        _draw_one(source.root, rows[number], shape, work / f"{number:06d}")
-
+    targets = [work / f"{number:06d}" for number in range(len(rows))]
     # Threads do: Pillow lets others run while it decodes, resizes and encodes.
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        drawn = pool.map(draw, range(len(rows)))
+        drawn = pool.map(_draw_one, repeat(source.root), rows, repeat(shape), targets)
         for _ in tqdm(drawn, "Preparing", len(rows), unit="picture", disable=not progress):
             pass
     finally:
@@ -118,11 +113,7 @@ def _draw_one(root: Path, row: Mapping[Any, Any], shape: tuple[int, int], target
 
 
 def read_picture(root: Path, row: Mapping[Any, Any]) -> LoadedPicture:
-    """Returns the decoded picture of a row of the table.
-
-    Args:
-        root: the folder that paths in the table start from.
-        row: its path and key.
+    """Returns the decoded picture of a row of the table, whose path starts from the root.
 
     Raises:
         PictureError: if it can't be read.
@@ -191,15 +182,13 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, list[Callable[[], Iterator[tuple[int, Mapping[str, Any]]]]]]:
         del dl_manager
-        rows = {str(name): np.flatnonzero(self._table["split"] == name) for name in SPLITS}
-        return {
-            name: [
-                functools.partial(self._numbered, name, numbers, start)
-                for start in range(0, len(numbers), _RECORDS_A_SHARD)
-            ]
-            for name, numbers in rows.items()
-            if len(numbers)
-        }
+        shards = {}
+        for name in SPLITS:
+            numbers = np.flatnonzero(self._table["split"] == name)
+            starts = range(0, len(numbers), _RECORDS_A_SHARD)
+            if starts:
+                shards[str(name)] = [partial(self._numbered, name, numbers, n) for n in starts]
+        return shards
 
     def _numbered(
         self, split: str, numbers: np.ndarray, start: int
@@ -208,16 +197,14 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
         bar = tqdm(shard, f"Writing {split}", leave=False, disable=not self._progress)
         for place, number in enumerate(bar, start):
             row = self._table.iloc[number]
-            yield (
-                place,
-                {
-                    "image": str(self._pictures[number]),
-                    "label": row["label"],
-                    "gravityspy_id": row["id"],
-                    "ifo": row["ifo"],
-                    "duration": np.nan_to_num(row["duration"]),
-                },
-            )
+            record = {
+                "image": str(self._pictures[number]),
+                "label": row["label"],
+                "gravityspy_id": row["id"],
+                "ifo": row["ifo"],
+                "duration": np.nan_to_num(row["duration"]),
+            }
+            yield place, record
 
     def _log_download_bytes(self) -> None:
         """Says nothing: nothing is downloaded."""

@@ -55,7 +55,9 @@ def fit(
         classes: the model's, in the order of scores.
         seed: of the windows that are drawn.
     """
-    members, windows = _shuffled(glitches, seed), np.bincount(glitches)
+    windows = np.bincount(glitches)
+    shuffled = np.lexsort((np.random.default_rng(seed).random(len(glitches)), glitches))
+    members = np.split(shuffled, np.cumsum(windows)[:-1])
     found: list[Calibration] = []
     for count in range(1, len(DURATIONS) + 1):
         whole = fused if count > 1 else None
@@ -80,13 +82,8 @@ def fitted_temperature(scores: Scores, labels: Labels) -> float:
     The squared distance of probabilities is bounded: likelihood would let a few mislabelled
     glitches make all the others unsure. The truth is taken to be the given class in n + 1 of n + 2
     cases (Platt 1999), or a network that errs nowhere in validation would be called certain.
-
-    Args:
-        scores: logits or log-probabilities, the glitch's own.
-        labels: true classes.
     """
-    doubt = 1 / (len(scores) + 2)
-    count = scores.shape[1]
+    doubt, count = 1 / (len(scores) + 2), scores.shape[1]
     true = np.arange(count) == np.asarray(labels)[:, None]
     wanted = np.where(true, 1 - doubt, doubt / (count - 1))
 
@@ -135,16 +132,12 @@ def conformal_set(
     least `coverage`. See Angelopoulos and Bates 2021 (arXiv:2107.07511), section 1. The most
     probable class is always among them.
     """
-    order = np.argsort(-probabilities, kind="stable")
-    kept = max(1, int(np.sum(1 - probabilities <= _threshold(calibration, coverage))))
-    return order[:kept]
-
-
-def _threshold(calibration: Calibration, coverage: float) -> float:
-    """The score that new glitches stay below so often, n + 1 being those measured and a new one."""
+    # n + 1 are those measured and a new one, whose score stays below the threshold so often
     level = math.ceil((calibration.n + 1) * coverage - 1e-9) / calibration.n
     quantile = math.ceil((QUANTILES - 1) * level - 1e-9)
-    return calibration.scores[quantile] if level <= 1 else 1.0
+    threshold = calibration.scores[quantile] if level <= 1 else 1.0
+    order = np.argsort(-probabilities, kind="stable")
+    return order[: max(1, int(np.sum(1 - probabilities <= threshold)))]
 
 
 def _measured(
@@ -160,9 +153,3 @@ def _measured(
     quantiles = np.quantile(np.clip(1 - true, 0, 1), shares, method="inverted_cdf")
     unlike = np.quantile(unlikeness(logits, colours, classes), LIKE, method="higher")
     return Calibration(temperature, float(unlike), tuple(quantiles.tolist()), len(labels))
-
-
-def _shuffled(glitches: Int[np.ndarray, " sample"], seed: int) -> list[np.ndarray]:
-    """The pictures of each glitch, in random order."""
-    order = np.lexsort((np.random.default_rng(seed).random(len(glitches)), glitches))
-    return np.split(order, np.cumsum(np.bincount(glitches))[:-1])
