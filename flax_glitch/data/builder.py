@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
@@ -27,7 +27,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from flax_glitch.classes import ordered
-from flax_glitch.data.layouts import SPLITS, SourceError, some
+from flax_glitch.data.layouts import SourceError, some
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
 from flax_glitch.data.table import Source, picture_name
 from flax_glitch.files import write_whole
@@ -60,7 +60,6 @@ def write_source(source: Source, shape: tuple[int, int], folder: Path, progress:
     if len(unreadable) == len(source.table):
         raise SourceError(f"{source.path}: no picture can be read, such as {unreadable[0]}")
     kept = source.table.drop(index=list(reasons))
-    pictures = [work / f"{number:06d}.png" for number in kept.index]
     notices = [f"unreadable pictures, left out: {some(unreadable)}"] if unreadable else []
     index = {
         "layout": source.layout,
@@ -73,7 +72,8 @@ def write_source(source: Source, shape: tuple[int, int], folder: Path, progress:
         shutil.rmtree(rubbish)
     try:
         with quiet():
-            builder = GravitySpy(kept, pictures, shape, folder, progress)
+            pictures = [str(work / f"{number:06d}.png") for number in kept.index]
+            builder = GravitySpy(kept.assign(picture=pictures), shape, folder, progress)
             builder.download_and_prepare(download_dir=work)
     except RuntimeError as error:  # how array_record tells of a failed write
         raise OSError(errno.ENOSPC, str(error).partition(";")[0], str(folder)) from error
@@ -142,27 +142,17 @@ def quiet() -> Iterator[None]:
 
 
 class GravitySpy(tfds.core.ShardBasedBuilder):
-    """Pictures of glitches at one size, in the order in which they are handed over."""
+    """Pictures of glitches at one size in the order of a table, whose `picture` are PNG files."""
 
     VERSION = tfds.core.Version(VERSION)
     # Where TFDS looks for checksums of downloads, through a package that it doesn't require.
     code_path = None
 
-    def __init__(
-        self,
-        table: pd.DataFrame,
-        pictures: Sequence[Path],
-        shape: tuple[int, int],
-        folder: Path,
-        progress: bool,
-    ):
-        self._table, self._pictures = table, pictures
-        self._shape, self._progress = shape, progress
-        super().__init__(
-            data_dir=folder.parent.parent,
-            file_format="array_record",
-            config=tfds.core.BuilderConfig(name=folder.name),
-        )
+    def __init__(self, table: pd.DataFrame, shape: tuple[int, int], folder: Path, progress: bool):
+        self._table, self._shape, self._progress = table, shape, progress
+        config = tfds.core.BuilderConfig(name=folder.name)
+        root = folder.parent.parent
+        super().__init__(data_dir=root, file_format="array_record", config=config)
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -178,27 +168,21 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
             features=tfds.features.FeaturesDict(features),
         )
 
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, list[Callable[[], Iterator[tuple[int, Mapping[str, Any]]]]]]:
-        del dl_manager
-        shards = {}
-        for name in SPLITS:
-            numbers = np.flatnonzero(self._table["split"] == name)
-            starts = range(0, len(numbers), _RECORDS_A_SHARD)
-            if starts:
-                shards[str(name)] = [partial(self._numbered, name, numbers, n) for n in starts]
-        return shards
+    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
+        return {
+            name: [
+                partial(self._shard, name, rows, start)
+                for start in range(0, len(rows), _RECORDS_A_SHARD)
+            ]
+            for name, rows in self._table.groupby("split", sort=False)
+        }
 
-    def _numbered(
-        self, split: str, numbers: np.ndarray, start: int
-    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        shard = numbers[start : start + _RECORDS_A_SHARD]
+    def _shard(self, split: str, rows: pd.DataFrame, start: int) -> Iterator[tuple[int, Any]]:
+        shard = rows[start : start + _RECORDS_A_SHARD].to_dict("records")
         bar = tqdm(shard, f"Writing {split}", leave=False, disable=not self._progress)
-        for place, number in enumerate(bar, start):
-            row = self._table.iloc[number]
+        for place, row in enumerate(bar, start):
             record = {
-                "image": str(self._pictures[number]),
+                "image": row["picture"],
                 "label": row["label"],
                 "gravityspy_id": row["id"],
                 "ifo": row["ifo"],

@@ -57,11 +57,7 @@ def parse_name(filename: str) -> tuple[str, str, float | None] | None:
 
 
 def find_layout(path: Path) -> Layout:
-    """Returns which edition a file or folder is.
-
-    Raises:
-        SourceError: if there is nothing, or a file that is no HDF5 file.
-    """
+    """Returns which edition a file or folder is, or refuses one that is none."""
     if path.is_file():
         if h5py.is_hdf5(path):
             return "v1d0"
@@ -81,11 +77,7 @@ def metadata_file(path: Path) -> Path | None:
 
 
 def list_pictures(path: Path, layout: Layout) -> Listing:
-    """Returns the pictures of a source.
-
-    Raises:
-        SourceError: naming folders that hold class folders themselves, or a file out of order.
-    """
+    """Returns the pictures of a source, or refuses one that is out of order."""
     return {"kaggle": _kaggle, "v1d0": _v1d0}.get(layout, _folder)(path)
 
 
@@ -104,9 +96,9 @@ def pictures_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
-    """Returns how many names there are and the first of them, for a message of one line."""
-    return f"{len(names)} ({', '.join(names[:most])}{', …' if len(names) > most else ''})"
+def some(names: Sequence[str]) -> str:
+    """Returns how many names there are and the first three, for a message of one line."""
+    return f"{len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
 
 
 def _kaggle(path: Path) -> Listing:

@@ -16,7 +16,6 @@ from flax_glitch.data.layouts import (
     WITHOUT_SPLIT,
     Layout,
     SourceError,
-    SplitName,
     find_layout,
     list_pictures,
     metadata_file,
@@ -202,16 +201,11 @@ def _split_by_glitch(table: pd.DataFrame, seed: int, notices: list[str]) -> pd.D
     return table.drop(columns="split").merge(glitches[[*GLITCH, "split"]], on=GLITCH)
 
 
-def _shares(count: int) -> list[SplitName]:
+def _shares(count: int) -> list[str]:
     """Returns the split of each of a class's ranked glitches; a single one is for training."""
     held_out = max(1, round(HELD_OUT * count))
-    parts: tuple[tuple[SplitName, int], ...] = (
-        ("train", 1),
-        ("test", held_out),
-        ("validation", held_out),
-        ("train", count),
-    )
-    return [name for name, share in parts for _ in range(share)][:count]
+    names, sizes = ["train", "test", "validation", "train"], [1, held_out, held_out, count]
+    return np.repeat(names, sizes)[:count].tolist()
 
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:
@@ -226,11 +220,7 @@ def _sorted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _joined(table: pd.DataFrame, file: Path, notices: list[str]) -> pd.DataFrame:
-    """Returns the pictures that have a row in Zenodo's table, with its split.
-
-    Raises:
-        SourceError: if the table is faulty or disagrees with the folders about a label.
-    """
+    """Returns the pictures that have a row in Zenodo's table, with its split."""
     said = _read_metadata(file)
     missing = ~said["id"].isin([*table["id"], MISLABELLED[1]])
     without_row = ~table["id"].isin(said["id"])
