@@ -18,7 +18,6 @@ SplitName = Literal["train", "validation", "test"]
 Layout = Literal["kaggle", "zenodo", "v1d0", "folder", "simulated"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-"""The three parts of a data set."""
 
 WITHOUT_SPLIT: frozenset[Layout] = frozenset({"folder", "simulated"})
 """The layouts that say nothing of which glitch is for training."""

@@ -101,19 +101,15 @@ def unlikeness(
 ) -> Float[np.ndarray, "*glitch"]:
     """Returns the out-of-distribution score of glitches.
 
-    It is the log-probability of None_of_the_Above by the mean logits. In training that class has
-    made-up shapes of many kinds, so it answers for what is none of the others: outlier exposure
-    (Hendrycks et al. 2019, arXiv:1812.04606). docs/experiments.md compares it with the energy and
-    with distances of embeddings. A model without that class takes the log of what the greatest
-    probability leaves over (Hendrycks and Gimpel 2017, arXiv:1610.02136).
+    It is the log-probability of None_of_the_Above by the mean logits of its windows, or those of
+    all together. In training that class has made-up shapes of many kinds, so it answers for what is
+    none of the others: outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606).
+    docs/experiments.md compares it with the energy and with distances of embeddings. A model
+    without that class takes the log of what the greatest probability leaves over (Hendrycks and
+    Gimpel 2017, arXiv:1610.02136).
 
-    The mean distance of strange colours comes on top, since a network is sure of photographs, as of
-    the brightest glitches: a score above 0 tells of such.
-
-    Args:
-        logits: of each window, or of all together.
-        colours: `colour_distance` of each window.
-        classes: the model's, in the order of logits.
+    The mean `colour_distance` of windows in strange colours comes on top, since a network is sure
+    of photographs, as of the brightest glitches: a score above 0 tells of such.
     """
     probabilities = log_softmax(logits.mean(axis=-2).astype(float), axis=-1)
     if NONE_OF_THE_ABOVE in classes:

@@ -109,12 +109,10 @@ class Predictor:
     def classify(
         self, paths: Sequence[Path], names: Sequence[str] | None = None
     ) -> Iterator[Prediction | Failure]:
-        """Returns a verdict a glitch and a failure a bad picture, of many pictures.
+        """Returns a verdict a glitch and a failure a bad picture, of many picture files.
 
-        Args:
-            paths: picture files.
-            names: what the files are called, if not by their paths; pictures whose names share
-                detector and id are windows of one glitch.
+        Pictures whose names, by default their paths, share detector and id are windows of one
+        glitch.
         """
         groups: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
         for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
@@ -127,9 +125,7 @@ class Predictor:
     ) -> Iterator[Prediction | Failure]:
         """Returns a verdict a scan, in order but for failures, which are passed on at once.
 
-        Args:
-            scans: what strain shows of each event.
-            ids: the glitches' ids, one for each of the scans and failures.
+        Each scan and failure has an id, that of its glitch.
         """
         return self._in_batches(
             scan if isinstance(scan, Failure) else self._views(scan, id)
@@ -230,11 +226,8 @@ class Predictor:
             yield from np.asarray(self.forward(views, mask))[: len(chunk), 0]
 
     def _verdict(self, glitch: Sequence[_View], each: np.ndarray, whole: np.ndarray) -> Prediction:
-        """Returns the verdict by the logits of each picture, and those that judge the glitch.
-
-        The mean of logits is, but for a constant, that of log-probabilities.
-        """
-        raw = whole.mean(axis=0, dtype=float)
+        """Returns the verdict by the logits of each picture, and those that judge the glitch."""
+        raw = whole.mean(axis=0, dtype=float)  # but for a constant the mean log-probability
         colours = np.array([colour_distance(view.pixels) for view in glitch])
         first, names = glitch[0], tuple(view.name for view in glitch)
         return Prediction(
