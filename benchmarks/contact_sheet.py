@@ -10,11 +10,11 @@ With --beside a second folder's glitches stand to the right, to compare with.
 import argparse
 from pathlib import Path
 
-import numpy as np
+from common import few_of_each, pictures, read_tables
 from PIL import Image, ImageDraw, ImageFont
 
 from flax_glitch.classes import CLASSES, DURATIONS, readable
-from flax_glitch.data.sources import Glitch, open_source, read_picture
+from flax_glitch.data.table import glitch_numbers
 
 WIDTH, HEIGHT, GAP, NAME = 118, 99, 2, 150
 """Pixels of a window and between two, and of the column of names."""
@@ -39,24 +39,19 @@ def sheet(folders: list[Path], count: int) -> Image.Image:
     image = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(14)
     for place, folder in enumerate(folders):
-        glitches = open_source(folder).glitches
         for number in range(count * len(DURATIONS)):
             left = NAME + place * block + number * (WIDTH + GAP)
             draw.text((left + 40, 2), f"{DURATIONS[number % 4]} s", "black", font)
+        table = few_of_each(read_tables([folder]), count)
+        table = table[table["duration"].isin(DURATIONS)]
         for row, name in enumerate(CLASSES):
-            top = 20 + row * (HEIGHT + GAP)
+            top, shown = 20 + row * (HEIGHT + GAP), table[table["label"] == name]
             draw.text((4, top + 40), readable(name), "black", font)
-            for number, glitch in enumerate([g for g in glitches if g.label == name][:count]):
-                paste(image, glitch, NAME + place * block + number * 4 * (WIDTH + GAP), top)
+            windows = 4 * glitch_numbers(shown) + shown["duration"].map(DURATIONS.index)
+            for number, picture in zip(windows, pictures(shown, (HEIGHT, WIDTH)), strict=True):
+                left = NAME + place * block + number * (WIDTH + GAP)
+                image.paste(Image.fromarray(picture), (left, top))
     return image
-
-
-def paste(image: Image.Image, glitch: Glitch, left: int, top: int) -> None:
-    """Puts a glitch's windows into the picture."""
-    for duration, ref in glitch.views.items():
-        if duration in DURATIONS:
-            small = Image.fromarray(np.asarray(read_picture(ref).pixels)).resize((WIDTH, HEIGHT))
-            image.paste(small, (left + DURATIONS.index(duration) * (WIDTH + GAP), top))
 
 
 if __name__ == "__main__":

@@ -19,14 +19,15 @@ command goes on.
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from common import few_of_each, folds, hardest, of_the_22, read_tables
 from jaxtyping import Float
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 from tqdm import tqdm
 
 from flax_glitch.checkpoint import (
@@ -38,23 +39,23 @@ from flax_glitch.checkpoint import (
     release,
     save_model,
 )
-from flax_glitch.classes import CLASSES, INDEX
+from flax_glitch.classes import CLASSES
 from flax_glitch.config import CACHE, Config, OptimiserConfig, keep_compiled
-from flax_glitch.data.sources import Glitch, open_source
-from flax_glitch.data.tfds_builder import prepare
-from flax_glitch.evaluation.evaluate import Outputs, evaluate, summary
-from flax_glitch.evaluation.plots import reliability_diagram
-from flax_glitch.evaluation.report import as_text, card_figures, save_figure, write_report
+from flax_glitch.data.records import prepare
+from flax_glitch.data.table import count_glitches, glitch_numbers
+from flax_glitch.evaluation.evaluate import Outputs, evaluate, join, summary
+from flax_glitch.evaluation.report import (
+    as_text,
+    card_figures,
+    draw_reliability,
+    write_report,
+)
 from flax_glitch.models.systems import settings
 from flax_glitch.predict.calibration import fit
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.picture import colour_distance
 from flax_glitch.training.card import model_card
 from flax_glitch.training.start import read_settings, train
-
-LATER = ("70Hz_Line", "Fast_Scattering_Crown", "High_Frequency_Burst", "Low_Frequency_Blip")
-LATER += ("Pizzicato",)
-"""Classes that Gravity Spy has had later; they are none of the 22."""
 
 HEADING = """## On real glitches that it had not seen
 
@@ -98,32 +99,35 @@ def main() -> None:
     parser.add_argument("--release", type=Path, help="new folder for a model of all glitches")
     given = parser.parse_args()
     keep_compiled()
-    glitches = real_glitches(given.real, given.out)
-    simulated = few_of_each(given.simulated, given.share)
+    found = read_tables(given.real)
+    real, later = of_the_22(found), found[~found["label"].isin(CLASSES)]
+    simulated = few_of_each(read_tables([given.simulated]), given.share)
     parts = []
-    for number, judged in enumerate(folds(glitches, given.folds)):
+    for number, judged in enumerate(folds(real, given.folds)):
         source = given.out / f"fold-{number}" / "simulated-and-real"
-        parts.append(fold(given, lay_out(source, glitches, simulated, judged)))
-    told = tell(parts, given)
+        lay_out(source, real, simulated, judged)
+        parts.append(fold(given, source, later))
+    told = tell(parts, given, count_glitches(later))
     if given.release:
         source = given.out / "whole" / "simulated-and-real"
-        nothing = np.zeros(len(glitches), bool)
-        model = fine_tuned(given, lay_out(source, glitches, simulated, nothing))
+        lay_out(source, real, simulated, np.zeros(count_glitches(real), bool))
+        model = fine_tuned(given, source)
         hand_on(model, given.release, parts, told)
         add_figures(given.release, given.out, model.with_name("seed-0"))
 
 
-def fold(given: argparse.Namespace, source: Path) -> Fold:
+def fold(given: argparse.Namespace, source: Path, later: pd.DataFrame) -> Fold:
     """Trains and asks the model of one fold."""
     model = Predictor.from_checkpoint(fine_tuned(given, source))
-    test = prepare(source, *model.preprocessing.shape, cache=CACHE).split("test")
-    later = [path for folder in given.real for name in LATER for path in folder.glob(f"{name}/*.*")]
+    test = (
+        prepare(source, *model.preprocessing.shape, cache=CACHE).only(model.classes).split("test")
+    )
     scores = [
         [verdict.ood_score for verdict in model.classify(paths)]
-        for paths in (sorted(source.glob("test/*/*/*")), sorted(later))
+        for paths in (sorted(source.glob("test/*/*/*")), sorted(map(Path, later["path"])))
     ]
     return Fold(
-        evaluate(model.forward, test, 16, merged=model.merged),
+        evaluate(model, test),
         np.array([colour_distance(test[number]) for number in range(len(test))]),
         roc_auc_score(np.repeat([0, 1], [len(part) for part in scores]), np.concatenate(scores)),
     )
@@ -131,82 +135,40 @@ def fold(given: argparse.Namespace, source: Path) -> Fold:
 
 def honest(parts: Sequence[Fold]) -> Outputs:
     """Returns the outputs of all folds, the probabilities of each calibrated on the others."""
-    each = [
-        dataclasses.replace(
-            part.outputs, calibration=calibrated([*parts[:place], *parts[place + 1 :]])
-        )
-        for place, part in enumerate(parts)
-    ]
-    return Outputs(
-        logarithms([part.probabilities for part in each]),
-        tuple(entry for part in each for entry in part.entries),
-        logarithms([part.glitch_probabilities for part in each]),
-    )
+    each = []
+    for place, part in enumerate(parts):
+        calibration = calibrated([*parts[:place], *parts[place + 1 :]])
+        outputs = dataclasses.replace(part.outputs, calibration=calibration)
+        alone, fused = logarithms(outputs.probabilities), logarithms(outputs.glitch_probabilities)
+        each.append(Outputs(alone, outputs.table, outputs.classes, fused))
+    return join(each)
 
 
-def logarithms(probabilities: list[np.ndarray]) -> Float[np.ndarray, "sample 22"]:
+def logarithms(probabilities: np.ndarray) -> Float[np.ndarray, "sample class"]:
     """Returns scores that have these probabilities, as single floats."""
-    return np.log(np.maximum(np.concatenate(probabilities), 1e-30)).astype(np.float32)
+    return np.log(np.maximum(probabilities, 1e-30)).astype(np.float32)
 
 
 def calibrated(parts: Sequence[Fold]) -> tuple[Calibration, ...]:
     """Returns the calibration by what these folds' models said."""
-    outputs = joined([part.outputs for part in parts])
+    outputs = join([part.outputs for part in parts])
     colours = np.concatenate([part.colours for part in parts])
-    return fit(outputs.logits, colours, outputs.glitches, outputs.glitch_labels, outputs.fused)
-
-
-def joined(parts: Sequence[Outputs]) -> Outputs:
-    """Returns the outputs of several folds as one."""
-    fused = [part.fused for part in parts if part.fused is not None]
-    return Outputs(
-        np.concatenate([part.logits for part in parts]),
-        tuple(entry for part in parts for entry in part.entries),
-        np.concatenate(fused) if fused else None,
+    return fit(
+        outputs.logits,
+        colours,
+        outputs.glitches,
+        outputs.glitch_labels,
+        outputs.fused,
+        outputs.classes,
     )
 
 
-def real_glitches(folders: list[Path], out: Path) -> list[Glitch]:
-    """Returns the glitches of the 22 classes, those of later classes left out."""
-    glitches: list[Glitch] = []
-    for folder in folders:
-        known = out / "known" / folder.name
-        known.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            if path.is_dir() and path.name not in LATER:
-                link(path, known / path.name)
-        glitches += open_source(known).glitches
-    return glitches
-
-
-def few_of_each(simulated: Path, share: int) -> list[Glitch]:
-    """Returns the first glitches of each class of a simulated set."""
-    glitches = open_source(simulated).glitches
-    return [
-        glitch
-        for label in CLASSES
-        for glitch in [one for one in glitches if one.label == label][:share]
-    ]
-
-
-def folds(glitches: list[Glitch], count: int) -> Iterator[np.ndarray]:
-    """Yields which glitches each fold judges; classes are spread over the folds evenly."""
-    labels = [INDEX[glitch.label] for glitch in glitches]
-    splitter = StratifiedKFold(count, shuffle=True, random_state=0)
-    for _, judged in splitter.split(labels, labels):
-        yield np.isin(np.arange(len(glitches)), judged)
-
-
-def lay_out(
-    source: Path, glitches: list[Glitch], simulated: list[Glitch], judged: np.ndarray
-) -> Path:
+def lay_out(source: Path, real: pd.DataFrame, simulated: pd.DataFrame, judged: np.ndarray) -> None:
     """Links the pictures into train/ and test/, as in Kaggle's edition."""
-    parts = {"test": np.array(glitches, object)[judged], "train": np.array(glitches)[~judged]}
-    for split, members in (parts | {"train": [*parts["train"], *simulated]}).items():
-        for glitch in members:
-            for ref in glitch.views.values():
-                link(ref.path, source / split / glitch.label / ref.path.parts[-3] / ref.path.name)
-    return source
+    test = judged[glitch_numbers(real)]
+    for split, table in (("test", real[test]), ("train", real[~test]), ("train", simulated)):
+        for path, label in zip(map(Path, table["path"]), table["label"], strict=True):
+            link(path, source / split / label / path.parts[-3] / path.name)
 
 
 def link(path: Path, goal: Path) -> None:
@@ -247,26 +209,26 @@ def fine_tuned(given: argparse.Namespace, source: Path) -> Path:
     return goal
 
 
-def tell(parts: Sequence[Fold], given: argparse.Namespace) -> str:
+def tell(parts: Sequence[Fold], given: argparse.Namespace, later: int) -> str:
     """Prints and writes the metrics of all folds together, and returns them for the model card."""
-    outputs = honest(parts)
+    outputs, bare = (
+        honest(parts),
+        join([dataclasses.replace(part.outputs, calibration=()) for part in parts]),
+    )
     measured = summary(outputs)
-    bare = joined([part.outputs for part in parts])
     for kind, metrics in summary(bare).items():
         measured[kind]["ece_uncalibrated"] = metrics["ece_uncalibrated"]
     provenance = {"folds": given.folds, "start": given.start.name, "epochs": given.epochs}
     write_report(given.out, outputs, measured, provenance)
     ways = {"bare softmax": bare, "calibrated on the other folds": outputs}
-    answers = {name: way.glitch_probabilities for name, way in ways.items()}
-    figure = reliability_diagram(answers, outputs.glitch_labels, "Views of a glitch fused")
-    save_figure(figure, given.out / "reliability_per_glitch.png")
+    draw_reliability(given.out, "per_glitch", ways)
     tables = f"{as_text(measured)}\n{hardest(outputs)}"
     aurocs = [part.auroc for part in parts]
     heading = HEADING.format(
         real=measured["per_glitch"]["n"],
         share=given.share,
         seeds=given.seeds,
-        later=len(LATER),
+        later=later,
         auroc=np.mean(aurocs),
         lowest=min(aurocs),
         highest=max(aurocs),
@@ -279,7 +241,7 @@ def hand_on(model: Path, goal: Path, parts: Sequence[Fold], told: str) -> None:
     """Writes the model to its folder with its calibration and a card that tells how it did."""
     described, config = release(model, goal), read_settings(model.with_name("seed-0"))
     calibration = calibrated(parts)
-    card = model_card(described.name, config, described.provenance, calibration)
+    card = model_card(described.name, config, described.provenance, described.classes, calibration)
     add_calibration(goal, calibration, f"{card}\n{told}")
     print(f"{goal}: {described.name}, sha256 {described.sha256}")
 
@@ -289,17 +251,6 @@ def add_figures(goal: Path, *folders: Path) -> None:
     for name, path in card_figures(*folders).items():
         with Image.open(path) as figure:
             figure.convert("RGB").quantize().save(goal / name, optimize=True)
-
-
-def hardest(outputs: Outputs) -> str:
-    """Returns what each class is taken for, glitch by glitch."""
-    verdicts = outputs.glitch_probabilities.argmax(1)
-    lines = []
-    for number, name in enumerate(CLASSES):
-        taken = verdicts[outputs.glitch_labels == number]
-        wrong = [f"{CLASSES[v]} {np.sum(taken == v)}" for v in np.unique(taken) if v != number]
-        lines.append(f"{name:20} {np.sum(taken == number):3} of {len(taken):3}  {', '.join(wrong)}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

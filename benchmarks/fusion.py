@@ -13,7 +13,7 @@ split is that of the simulated ones. Embeddings are slow, so the folder keeps th
 import argparse
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,18 +21,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from cross_validation import folds, real_glitches
+import pandas as pd
+from common import few_of_each, folds, glitch_labels, kept, of_the_22, read_tables
 from flax import nnx
 from scipy.special import log_softmax
 from sklearn.metrics import balanced_accuracy_score
 from tqdm import tqdm
-from vgg_baseline import entries_of
 
 from flax_glitch.checkpoint import load_model
-from flax_glitch.classes import CLASSES, DURATIONS, INDEX
-from flax_glitch.data.pictures import resize
-from flax_glitch.data.prepared import in_slots
-from flax_glitch.data.sources import Glitch, open_source, read_picture
+from flax_glitch.classes import CLASSES, DURATIONS
+from flax_glitch.data.table import glitch_numbers, in_places
 from flax_glitch.models.classifier import inference_mode
 from flax_glitch.models.preprocess import standardise
 from flax_glitch.predict.calibration import fitted_temperature
@@ -77,13 +75,13 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=60, help="simulated glitches")
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
-    glitches = real_glitches(given.real, given.out)
-    parts = simulated_glitches(given) | {"real": glitches}
-    data = {part: kept(given, part, members) for part, members in parts.items()}
+    real = of_the_22(read_tables(given.real))
+    parts, network = simulated_glitches(given) | {"real": real}, embedder(given.checkpoint)
+    data = {part: embeddings(given.out, part, table, *network) for part, table in parts.items()}
     features = data["train"]["values"][data["train"]["mask"]]
     for one in data.values():
         one["values"] = (one["values"] - features.mean(0)) / (features.std(0) + 1e-3)
-    judged, found = list(folds(glitches, 5)), {}
+    judged, found = list(folds(real, 5)), {}
     for way in tqdm(WAYS, "Ways"):
         found[way.name] = np.array([measured(way, data, judged, s) for s in range(given.seeds)])
     table = as_markdown(found, data["real"]["mask"].all(1))
@@ -91,28 +89,27 @@ def main() -> None:
     print(table)
 
 
-def simulated_glitches(given: argparse.Namespace) -> dict[str, list[Glitch]]:
+def simulated_glitches(given: argparse.Namespace) -> dict[str, pd.DataFrame]:
     """Returns the first glitches of each class: half for training, a third for the test."""
-    source = open_source(given.simulated, Predictor(given.checkpoint).split_seed)
-    chosen: dict[str, list[Glitch]] = {}
-    for split, share in (("train", 2), ("validation", 6), ("test", 3)):
-        each = [[one for one in source.splits[split] if one.label == label] for label in CLASSES]
-        chosen[split] = [one for known in each for one in known[: given.per_class // share]]
-    return chosen
+    table = read_tables([given.simulated], Predictor(given.checkpoint).split_seed)
+    shares = {"train": 2, "validation": 6, "test": 3}
+    return {
+        split: few_of_each(table[table["split"] == split], given.per_class // share)
+        for split, share in shares.items()
+    }
 
 
-def kept(given: argparse.Namespace, part: str, glitches: list[Glitch]) -> Arrays:
+def embeddings(
+    out: Path, part: str, table: pd.DataFrame, embedded: Callable, shape: tuple[int, int]
+) -> Arrays:
     """Returns the embeddings of the glitches' windows, computed on the first call."""
-    path = given.out / f"{part}-{len(glitches)}.npy"
-    if not path.exists():
-        np.save(path, np.concatenate(list(embeddings(given.checkpoint, glitches))))
-    units, found = in_slots(*entries_of(glitches)), np.load(path)
-    labels = np.array([INDEX[glitch.label] for glitch in glitches])
-    return {"values": found[units], "mask": units >= 0, "labels": labels}
+    units = in_places(glitch_numbers(table), table["duration"].to_numpy())
+    found = kept(out / f"{part}-{len(units)}.npy", table, shape, embedded, PICTURES)
+    return {"values": found[units], "mask": units >= 0, "labels": glitch_labels(table)}
 
 
-def embeddings(checkpoint: Path, glitches: list[Glitch]) -> Iterator[np.ndarray]:
-    """Yields what the frozen network makes of the pictures, some at a time."""
+def embedder(checkpoint: Path) -> tuple[Callable, tuple[int, int]]:
+    """Returns the function from pictures to what the frozen network makes of them, and its size."""
     model, description = load_model(checkpoint)
     model, preprocessing = inference_mode(model), description.preprocessing
 
@@ -121,11 +118,7 @@ def embeddings(checkpoint: Path, glitches: list[Glitch]) -> Iterator[np.ndarray]
         views = standardise(pictures, preprocessing)[:, None]
         return model.embed(model.features(views, np.ones(views.shape[:2], bool)))[:, 0]
 
-    refs = [ref for glitch in glitches for ref in glitch.views.values()]
-    for start in tqdm(range(0, len(refs), PICTURES), "Embeddings", unit="batch"):
-        pictures = [read_picture(ref).pixels for ref in refs[start : start + PICTURES]]
-        shown = np.stack([resize(one, *preprocessing.shape) for one in pictures])
-        yield np.asarray(embedded(model, shown))
+    return functools.partial(embedded, model), preprocessing.shape
 
 
 def measured(way: Way, data: dict[str, Arrays], judged: list[np.ndarray], seed: int) -> np.ndarray:

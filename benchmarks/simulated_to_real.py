@@ -18,15 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas as pd
+from common import labels_of, of_the_22, pictures, read_tables, told
 from flax import nnx
 from tqdm import tqdm
 
-from flax_glitch.classes import CLASSES, INDEX
-from flax_glitch.data.pictures import resize
-from flax_glitch.data.prepared import Entry
-from flax_glitch.data.sources import open_source, read_picture
-from flax_glitch.evaluation.evaluate import Outputs, summary
-from flax_glitch.evaluation.report import as_text, write_report
+from flax_glitch.classes import CLASSES
+from flax_glitch.evaluation.evaluate import Outputs
 from flax_glitch.models.preprocess import LUMINANCE
 
 SIZE = 96
@@ -65,42 +63,30 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
-    pictures, entries = read([given.simulated])
-    labels = np.array([INDEX[entry.label] for entry in entries])
-    real, real_entries = read(given.real)
+    table, real_table = (of_the_22(read_tables(one)) for one in ([given.simulated], given.real))
+    simulated, real = in_grey(table), in_grey(real_table)
+    sources = {"trained on": given.simulated.name, "real": [path.name for path in given.real]}
     recalls = []
     for seed in range(given.seeds):
-        forward = train(pictures, labels, given.epochs, seed)
+        forward = train(simulated, labels_of(table), given.epochs, seed)
         scores = [forward(real[start : start + BATCH]) for start in range(0, len(real), BATCH)]
-        outputs = Outputs(np.concatenate(scores), real_entries)
-        measured = summary(outputs)
-        folder = given.out / f"seed-{seed}"
-        folder.mkdir(parents=True, exist_ok=True)
-        sources = {"trained on": given.simulated.name, "real": [path.name for path in given.real]}
-        write_report(folder, outputs, measured, sources)
-        print(as_text(measured))
-        print(hardest(outputs))
+        outputs = Outputs(np.concatenate(scores), real_table, CLASSES)
+        measured = told(outputs, given.out / f"seed-{seed}", sources)
         recalls.append(measured["per_glitch"]["recall_macro"])
     spread = {"seeds": recalls, "mean": statistics.mean(recalls)}
     print(f"macro recall per glitch: {json.dumps(spread)}")
 
 
-def read(folders: list[Path]) -> tuple[np.ndarray, tuple[Entry, ...]]:
-    """Returns all pictures of the sources in grey, (picture, size, size), 0 to 255."""
-    glitches = [glitch for folder in folders for glitch in open_source(folder).glitches]
-    pictures, entries = [], []
-    for glitch in tqdm(glitches, "Reading", unit="glitch"):
-        for duration, ref in glitch.views.items():
-            grey = resize(read_picture(ref).pixels, SIZE) @ np.array(LUMINANCE)
-            pictures.append(grey.round().astype(np.uint8))
-            entries.append(Entry(ref.name, glitch.id, glitch.ifo, duration, glitch.label))
-    return np.stack(pictures), tuple(entries)
+def in_grey(table: pd.DataFrame) -> np.ndarray:
+    """Returns all pictures in grey, (picture, size, size), 0 to 255."""
+    read = tqdm(pictures(table, (SIZE, SIZE)), "Reading", len(table), unit="picture")
+    return np.stack([(one @ np.array(LUMINANCE)).round().astype(np.uint8) for one in read])
 
 
-def train(pictures: np.ndarray, labels: np.ndarray, epochs: int, seed: int):  # noqa: ANN201
+def train(shown: np.ndarray, labels: np.ndarray, epochs: int, seed: int):  # noqa: ANN201
     """Returns the function from grey pictures to logits that training ends with."""
     graph, state = nnx.split(SmallNetwork(rngs=nnx.Rngs(seed)))
-    steps = epochs * (len(pictures) // BATCH)
+    steps = epochs * (len(shown) // BATCH)
     optimiser = optax.adamw(
         optax.warmup_cosine_decay_schedule(0.0, 2e-3, 100, steps), weight_decay=1e-3
     )
@@ -119,8 +105,8 @@ def train(pictures: np.ndarray, labels: np.ndarray, epochs: int, seed: int):  # 
     moments = optimiser.init(state)
     rng = np.random.default_rng(seed)
     with tqdm(total=steps, desc="Training", unit="step") as bar:
-        for number, chosen in enumerate(batches(rng, len(pictures), epochs)):
-            batch = varied(rng, pictures[chosen])
+        for number, chosen in enumerate(batches(rng, len(shown), epochs)):
+            batch = varied(rng, shown[chosen])
             key = jax.random.fold_in(jax.random.key(seed), number)
             state, moments, value = step(state, moments, batch, labels[chosen], key)
             if number % 20 == 0:
@@ -138,9 +124,9 @@ def batches(rng: np.random.Generator, count: int, epochs: int) -> Iterator[np.nd
             yield order[start : start + BATCH]
 
 
-def varied(rng: np.random.Generator, pictures: np.ndarray) -> np.ndarray:
+def varied(rng: np.random.Generator, shown: np.ndarray) -> np.ndarray:
     """Returns pictures moved a little in time and frequency, of other contrast and sharpness."""
-    values = pictures.astype(np.float32) / 255
+    values = shown.astype(np.float32) / 255
     for number, shifts in enumerate(rng.integers((-2, -6), (3, 7), (len(values), 2))):
         values[number] = np.roll(values[number], shifts, (0, 1))
         if rng.random() < 0.25:  # as pictures cut out of figures, which are less sharp
@@ -148,17 +134,6 @@ def varied(rng: np.random.Generator, pictures: np.ndarray) -> np.ndarray:
             values[number] = smooth.repeat(2, 0).repeat(2, 1)
     gain = rng.uniform(0.85, 1.15, (len(values), 1, 1))
     return (values * gain + rng.uniform(-0.03, 0.06, (len(values), 1, 1))).astype(np.float32)
-
-
-def hardest(outputs: Outputs) -> str:
-    """Returns what each class is taken for, glitch by glitch."""
-    verdicts = outputs.glitch_probabilities.argmax(1)
-    lines = []
-    for number, name in enumerate(CLASSES):
-        taken = verdicts[outputs.glitch_labels == number]
-        wrong = [f"{CLASSES[v]} {np.sum(taken == v)}" for v in np.unique(taken) if v != number]
-        lines.append(f"{name:20} {np.sum(taken == number):3} of {len(taken):3}  {', '.join(wrong)}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

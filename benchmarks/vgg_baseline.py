@@ -15,20 +15,16 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cross_validation import few_of_each, folds, hardest, real_glitches
+from common import few_of_each, folds, kept, labels_of, of_the_22, read_tables, told
 from flax import nnx
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
-from flax_glitch.classes import CLASSES, INDEX
+from flax_glitch.classes import CLASSES
 from flax_glitch.config import Preprocessing
-from flax_glitch.data.pictures import resize
-from flax_glitch.data.prepared import Entry
-from flax_glitch.data.sources import Glitch, read_picture
-from flax_glitch.evaluation.evaluate import Outputs, summary
-from flax_glitch.evaluation.report import as_text, write_report
+from flax_glitch.data.table import glitch_numbers
+from flax_glitch.evaluation.evaluate import Outputs
 from flax_glitch.models.layers import Maker
 from flax_glitch.models.preprocess import standardise
 from flax_glitch.models.pretrained import load_keras_weights
@@ -48,57 +44,20 @@ def main() -> None:
     parser.add_argument("--simulated", type=Path)
     parser.add_argument("--share", type=int, default=20, help="simulated glitches a class")
     given = parser.parse_args()
-    glitches = real_glitches(given.real, given.out)
-    entries, numbers = entries_of(glitches)
-    features = kept_features(given.out / "features.npy", glitches, given.weights)
-    labels = labels_of(entries)
-    more = few_of_each(given.simulated, given.share) if given.simulated else []
-    others = kept_features(given.out / f"simulated-{len(more)}.npy", more, given.weights)
-    of_others = labels_of(entries_of(more)[0])
-    logits = np.zeros((len(entries), len(CLASSES)), np.float32)
-    for judged in folds(glitches, given.folds):
-        test = judged[numbers]
-        known = np.concatenate([features[~test], others])
-        logits[test] = fitted(known, np.append(labels[~test], of_others), features[test])
-    outputs = Outputs(logits, entries)
-    measured = summary(outputs)
-    write_report(given.out, outputs, measured, {"folds": given.folds})
-    print(as_text(measured))
-    print(hardest(outputs))
-
-
-def entries_of(glitches: list[Glitch]) -> tuple[tuple[Entry, ...], np.ndarray]:
-    """Returns the pictures of the glitches, and the number of each one's glitch."""
-    entries, numbers = [], []
-    for number, glitch in enumerate(glitches):
-        for duration, ref in glitch.views.items():
-            entries.append(Entry(ref.name, glitch.id, glitch.ifo, duration, glitch.label))
-            numbers.append(number)
-    return tuple(entries), np.array(numbers)
-
-
-def labels_of(entries: tuple[Entry, ...]) -> np.ndarray:
-    """Returns the class number of each picture."""
-    return np.array([INDEX[entry.label] for entry in entries], int)
-
-
-def kept_features(path: Path, glitches: list[Glitch], weights: Path) -> np.ndarray:
-    """Returns the features of all pictures, computed on the first call."""
-    if path.exists():
-        return np.load(path)
-    if not glitches:
-        return np.zeros((0, 1024), np.float32)
-    refs = [ref for glitch in glitches for ref in glitch.views.values()]
-    pooled = network(weights)
-    found = []
-    for start in tqdm(range(0, len(refs), BATCH), "Features", unit="batch"):
-        chosen = refs[start : start + BATCH]
-        pictures = np.stack([resize(read_picture(ref).pixels, CAFFE.size) for ref in chosen])
-        filled = np.pad(pictures, ((0, BATCH - len(chosen)), (0, 0), (0, 0), (0, 0)))
-        found.append(np.asarray(pooled(filled))[: len(chosen)])
-    features = np.concatenate(found)
-    np.save(path, features)
-    return features
+    real, pooled = of_the_22(read_tables(given.real)), network(given.weights)
+    features = kept(given.out / "features.npy", real, CAFFE.shape, pooled, BATCH)
+    known, labels = [], []
+    if given.simulated:
+        more = few_of_each(read_tables([given.simulated]), given.share)
+        file = given.out / f"simulated-{len(more)}.npy"
+        known, labels = [kept(file, more, CAFFE.shape, pooled, BATCH)], [labels_of(more)]
+    logits = np.zeros((len(real), len(CLASSES)), np.float32)
+    for judged in folds(real, given.folds):
+        test = judged[glitch_numbers(real)]
+        others = np.concatenate([features[~test], *known])
+        truth = np.concatenate([labels_of(real)[~test], *labels])
+        logits[test] = fitted(others, truth, features[test])
+    told(Outputs(logits, real, CLASSES), given.out, {"folds": given.folds})
 
 
 def network(weights: Path):  # noqa: ANN201

@@ -138,9 +138,11 @@ def download(url: str, goal: Path, *, host: str = "", md5: str = "", progress: b
     Raises:
         OSError: if the file can't be had; `why` says it in a few words.
     """
+    if is_intact(goal, md5):
+        return goal
     part = goal.with_name(f"{goal.name}.part")
     with locked(goal.with_name("lock"), progress), open_session(host or url) as session:
-        if is_intact(goal, md5):
+        if is_intact(goal, md5):  # another has fetched it meanwhile
             return goal
         for pause in (*PAUSES, 0.0):
             if _go_on(session, url, part, progress):

@@ -43,7 +43,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", f"{self.server.elsewhere}{address.path}")
             return self.end_headers()
-        return self.send(self.server.folder / Path(address.path).name)
+        if not (path := self.server.folder / Path(address.path).name).exists():
+            return self.send_error(404)
+        return self.send(path)
 
     def tell(self, path, query):
         detector = query.get("detector", ["H1"])[0]

@@ -20,6 +20,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append(self.headers["Range"])
+        if self.server.fault == "busy" and len(self.server.asked) == 1:
+            return self.send_error(503)
         start = int((self.headers["Range"] or "bytes=0-")[6:-1])
         start = 0 if self.server.fault == "no ranges" else start
         if start >= len(CONTENT):
@@ -86,6 +88,12 @@ def test_a_download_that_breaks_off_now_and_then_ends_well_at_once(server):
     server.part.parent.mkdir(parents=True)
     server.part.write_bytes(CONTENT[:2_000_000])
     assert fetch(server).read_bytes() == CONTENT
+
+
+def test_a_busy_server_is_asked_again(server):
+    server.fault = "busy"
+    assert fetch(server).read_bytes() == CONTENT
+    assert len(server.asked) == 2
 
 
 def test_a_server_that_knows_no_ranges_sends_everything_again(server):

@@ -3,19 +3,16 @@
 import hashlib
 import multiprocessing
 import os
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gwosc_server import Server
-from toy_pictures import toy_simulation
 
 from flax_glitch import files
-from flax_glitch.app import examples
-from flax_glitch.classes import CLASSES
-from flax_glitch.files import BrokenOffError, download, is_intact, printable, seal, write_whole
-from flax_glitch.simulate import catalogue
+from flax_glitch.files import BrokenOffError, download, is_intact, printable, seal, why, write_whole
 
 SIZE, ROUNDS = 200_000, 100
 
@@ -148,10 +145,37 @@ def test_what_is_there_of_a_download_is_used_by_the_next(server, tmp_path):
     assert server.asked[-1][1] == f"bytes={size}-"
 
 
+def test_a_file_that_is_there_is_used_without_a_lock_or_a_question(server, tmp_path):
+    path = fetch(server, tmp_path)
+    (tmp_path / "cache" / "lock").unlink()  # a cache may be read-only
+    server.asked.clear()
+    assert fetch(server, tmp_path) == path
+    assert not server.asked and not (tmp_path / "cache" / "lock").exists()
+
+
 def test_a_part_that_fits_no_longer_is_fetched_anew(server, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "big.bin.part").write_bytes(bytes(2_000_000))
     assert fetch(server, tmp_path).stat().st_size == 256 * 4000
+
+
+def test_no_other_host_is_asked(server, tmp_path):
+    server.fault = "elsewhere"
+    with pytest.raises(OSError, match="localhost") as raised:
+        fetch(server, tmp_path)
+    assert why(raised.value).startswith("leads to another host, which isn't asked (")
+    assert not (tmp_path / "cache" / "big.bin").exists()
+
+
+def test_why_says_in_few_words_what_keeps_a_file_away(server, tmp_path):
+    (tmp_path / "served" / "big.bin").rename(tmp_path / "away")
+    with pytest.raises(OSError) as raised:
+        fetch(server, tmp_path)
+    assert why(raised.value) == "the answer is 404 Not Found"
+    server.server_close()
+    with pytest.raises(OSError) as raised:
+        fetch(server, tmp_path)
+    assert re.fullmatch(r"can't be reached \(.*Connection refused\)", why(raised.value))
 
 
 def test_a_lock_is_waited_for_and_said(tmp_path, capsys):
@@ -174,6 +198,13 @@ def test_a_lock_is_waited_for_and_said(tmp_path, capsys):
 
 
 def test_two_apps_that_start_on_a_cold_cache_draw_the_same_examples(tmp_path, monkeypatch):
+    # Here, since the processes above import this file.
+    from toy_pictures import toy_simulation
+
+    from flax_glitch.app import examples
+    from flax_glitch.classes import CLASSES
+    from flax_glitch.simulate import catalogue
+
     together = threading.Barrier(2, timeout=20)
 
     def simulate(label, rng):

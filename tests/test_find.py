@@ -8,7 +8,8 @@ import pytest
 from gwosc_server import RATE, write_strain
 
 from flax_glitch import events, strain
-from flax_glitch.events.find import Question, find, list_strain, read_around
+from flax_glitch.events.find import find, list_strain, read_around
+from flax_glitch.events.question import Question
 from flax_glitch.events.triggers import Trigger, stable_id
 from flax_glitch.strain.files import Strain, block, read_strain
 from flax_glitch.strain.formats import StrainError

@@ -126,7 +126,7 @@ def test_the_average_trails_the_generator_which_every_step_changes(four_steps):
     state = saved(four_steps)
     begun = initial_gan(3, 3)
     for now, mean, start in zip(
-        *map(jax.tree.leaves, (state.generator, state.average, begun.generator)), strict=True
+        *map(jax.tree.leaves, (state.generator.network, state.average, begun.average)), strict=True
     ):
         assert np.abs(now - start).max() > 0
         assert np.abs(now - mean).max() > 0
@@ -169,7 +169,7 @@ def test_every_class_is_drawn_as_often_and_missing_windows_stay_dark():
     np.testing.assert_allclose([dark, bright], [10, 240], atol=1)
     mask = jnp.asarray(glitches.mask)[:, None, None]
     drawn = Drawn(jnp.zeros((9, 64, 64, 4)), mask, jnp.asarray(glitches.classes))
-    made, _ = jax.jit(make)(initial_gan(0, 3).generator, drawn, jax.random.key(0))
+    made, _ = jax.jit(make)(initial_gan(0, 3).average, drawn, jax.random.key(0))
     assert (made[..., [1, 3]] == -1).all() and (made[..., [0, 2]] > -1).all()
 
 

@@ -47,7 +47,7 @@ def smoke(reproduce, tmp_path, monkeypatch):
         reproduce.main()
 
     monkeypatch.setattr(reproduce, "train", watched)
-    for figures in ("_draw", "_draw_reliability"):  # which take longer than all the rest
+    for figures in ("_draw_answers", "draw_reliability"):  # which take longer than all the rest
         monkeypatch.setattr(f"flax_glitch.evaluation.report.{figures}", lambda *given: None)
     return SimpleNamespace(run=run, resumed=resumed, folder=tmp_path / "runs" / "ann")
 

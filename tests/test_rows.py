@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flax_glitch.classes import CLASSES, DURATIONS
-from flax_glitch.cli.classify import continue_rows
+from flax_glitch.cli.answers import continue_rows
 from flax_glitch.predict.predictor import Failure, Prediction
 from flax_glitch.predict.verdicts import render
 

@@ -14,11 +14,12 @@ import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import add_json, add_verdict, bars_of, verdict_of
+from flax_glitch.app.classify import add_gallery, add_json, add_verdict, bars_of, verdict_of
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
-from flax_glitch.events.find import Question, find
+from flax_glitch.events.find import find
+from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, write_scans
 from flax_glitch.predict.predictor import Failure, Predictor
 from flax_glitch.predict.verdicts import as_objects
@@ -142,16 +143,7 @@ def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Number, gr.Number]:
 
 def _add_files() -> tuple[gr.Gallery, gr.DownloadButton, gr.DownloadButton]:
     """The four windows, and what can be downloaded."""
-    windows = gr.Gallery(
-        label="The four windows",
-        show_label=False,
-        height="auto",
-        object_fit="contain",
-        interactive=False,
-        buttons=[],
-        visible=False,
-        elem_classes="windows",
-    )
+    windows = add_gallery("The four windows", "windows", object_fit="contain", visible=False)
     with gr.Row():
         archive = gr.DownloadButton("Download pictures", size="md", visible=False)
         text = gr.DownloadButton("Download JSON", size="md", visible=False)
@@ -222,7 +214,7 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
         made = scan(strain, trigger.gps)
         progress(0.8, desc="Classifying and drawing")
         (verdict,) = predictor.classify_scans([made], [trigger.id])
-    found = as_objects(verdict, {"name": predictor.name, "sha256": predictor.sha256})[0]
+    found = as_objects(verdict, predictor.identity)[0]
     folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
     pictures = picture_paths(trigger, folder)
     list(write_scans([(trigger, made)], lambda _: pictures))

@@ -1,44 +1,32 @@
-"""`flax-glitch classify`: pictures or strain in, verdicts out."""
+"""`flax-glitch classify`: what it can be asked. It imports little, so that help comes at once."""
 
-import csv
-import io
-import json
-import sys
-from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
-from itertools import chain
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
-from tqdm import tqdm
 
-from flax_glitch.cli.events import CURES, Events, check_arguments, find_events, progress
-from flax_glitch.cli.terminal import ODD_NAMES, open_predictor, screen
+from flax_glitch.cli.terminal import open_predictor
 from flax_glitch.config import UsageError
-from flax_glitch.data.layouts import pictures_below
-from flax_glitch.events.find import Found
-from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
-from flax_glitch.files import write_whole
-from flax_glitch.predict.predictor import SIZES, Predictor
-from flax_glitch.predict.verdicts import (
-    COLUMNS,
-    NO_CALIBRATION,
-    Failure,
-    Prediction,
-    render,
-)
-from flax_glitch.strain.picture import Scan
+from flax_glitch.events.question import Question
 
 Inputs = tyro.conf.Positional[tuple[Path, ...]]
 Form = Literal["table", "csv", "json"]
-Results = Generator[Prediction | Failure, None, None]
-
-NO_EVENTS = Events()
 
 FORMS: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".jsonl": "json"}
 """What is written to a file, by its suffix; a table to any other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Events(Question):
+    """Strain instead of pictures: one event, or a table of triggers."""
+
+    pictures: Path | None = None
+    """Folder to keep the four pictures of each event in, as Gravity Spy draws and names them."""
+
+
+NO_EVENTS = Events()
 
 
 def classify_inputs(
@@ -78,129 +66,49 @@ def classify_inputs(
         out: File to write to, instead of the screen.
     """
     check_arguments(events, bool(inputs))
+    if top_k < 1:
+        raise UsageError(f"--top-k {top_k}: give 1 or more")
     if coverage is not None and not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: give a share between 0 and 1, such as 0.9")
     form = format or FORMS.get(out.suffix.lower() if out else "", "table")
-    resumed = out if events.triggers else None
-    if resumed and form == "table":
+    if out and events.triggers and form == "table":
         raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
     predictor = open_predictor(checkpoint, events.cache)
-    classes = predictor.classes
-    if top_k < 1:
-        raise UsageError(f"--top-k {top_k}: give 1 or more")
-    if coverage and not predictor.calibration:
-        raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
-    model = {"name": predictor.name, "sha256": predictor.sha256}
-    done: set[tuple[str, str]] = set()
-    if inputs:
-        results = _of_pictures(predictor, *find_pictures(inputs))
-    else:
-        found = find_events(events)
-        done = continue_rows(resumed, form, predictor.sha256) if resumed else set()
-        results = _of_strain(predictor, found, done, events.pictures)
-    tally: Counter[str] = Counter()
-    pieces = render(_counted(results, tally), form, model, classes, top_k, not done, coverage)
-    mode = "a" if done else "w"
-    target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
-    with closing(results), target as file:
-        for text in pieces:
-            file.write(text)
-            file.flush()
-    if tally["failed"]:
-        sys.exit(f"error: {tally['failed']} of {tally['tried']} inputs failed")
+    from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
+
+    answer(predictor, inputs, events, form, top_k, coverage, out)
 
 
-def _counted(results: Results, tally: Counter[str]) -> Results:
-    for result in results:
-        tally["tried"] += 1 if isinstance(result, Failure) else len(result.inputs)
-        tally["failed"] += isinstance(result, Failure)
-        yield result
-
-
-def _of_pictures(
-    predictor: Predictor, paths: Sequence[Path], missing: Sequence[Failure]
-) -> Results:
-    yield from missing
-    with tqdm(total=len(paths), unit="picture", disable=len(paths) < SIZES[-1]) as bar:
-        for result in predictor.classify(paths):
-            bar.update(1 if isinstance(result, Failure) else len(result.inputs))
-            yield result
-
-
-def _of_strain(
-    predictor: Predictor, found: Found, done: set[tuple[str, str]], folder: Path | None
-) -> Results:
-    """Yields the verdicts on events that are not done, and keeps their pictures if asked to."""
-    yield from (Failure(row.name, row.reason) for row in found.faulty)
-    waiting = [one for one in found.triggers if (one.detector, one.id) not in done]
-    outcomes = scan_triggers(waiting, found.read)
-    if folder:
-        outcomes = write_scans(outcomes, lambda trigger: picture_paths(trigger, folder))
-    scans = (
-        scan if isinstance(scan, Scan) else Failure(trigger.name, scan.worded(CURES))
-        for trigger, scan in outcomes
-    )
-    with closing(outcomes), progress(found, len(waiting)) as bar:
-        for result in predictor.classify_scans(scans, (trigger.id for trigger in waiting)):
-            bar.update()
-            yield result
-
-
-def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
-    """Returns the pictures that inputs name, folders searched, and the inputs that name none."""
-    found = {path: sorted(pictures_below(path)) if path.is_dir() else [path] for path in inputs}
-    missing = [
-        Failure(str(path), "no pictures in this folder")
-        for path, inside in found.items()
-        if not inside
-    ]
-    return list(dict.fromkeys(chain.from_iterable(found.values()))), missing
-
-
-def continue_rows(path: Path, form: str, model: str) -> set[tuple[str, str]]:
-    """Leaves only whole rows with verdicts in a file; returns the detector and id of each.
-
-    Rows of failures fall away, to be tried again, and a last line that was half written.
-
-    Args:
-        path: what `render` wrote of strain, whole or in part; there may be none yet.
-        form: its format, csv or json.
-        model: sha256 of the model that it must come from.
+def check_arguments(events: Events, pictures_given: bool) -> None:
+    """Refuses arguments that are missing or contradict each other.
 
     Raises:
-        ValueError: if the file holds anything else; it is then left as it is.
+        UsageError: naming them.
     """
-    if not path.exists():
-        return set()
-    try:
-        header, rows = _whole_rows(path.read_bytes().decode(errors="replace"), form)
-        kept = [(row, line) for row, line in rows if not row.get("error")]
-        keys = {(row["ifo"], row["gravityspy_id"]) for row, _ in kept if float(row["gps"])}
-        models = {row["model"] if form == "csv" else row["model"]["sha256"] for row, _ in kept}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: holds something else than {form.upper()} verdicts on triggers, and is left "
-            "as it is; name another --out"
-        ) from error
-    if other := models - {model}:
-        raise ValueError(
-            f"{path}: was begun with another model ({other.pop()[:12]}…, now {model[:12]}…); give "
-            "that --checkpoint, or name another --out"
+    given = {f"--{name.replace('_', '-')}" for name, value in vars(events).items() if value}
+    kinds = sorted({"--event", "--gps", "--triggers"} & given) + ["pictures"] * pictures_given
+    if not kinds:
+        raise UsageError(
+            "no input: name pictures or folders, or give --event, --gps or --triggers "
+            "(see flax-glitch classify --help)"
         )
-    write_whole(path, "".join([header, *(line for _, line in kept)]) if kept else "")
-    return keys
+    if len(kinds) > 1:
+        raise UsageError(f"{' and '.join(kinds)}: give one of them")
+    (kind,) = kinds
+    idle = given - {kind, "--cache"} - _companions(kind, bool(events.local))
+    if idle:
+        raise UsageError(f"{' and '.join(sorted(idle))}: no use with {kind}, leave out")
+    if kind == "--triggers" and not events.strain:
+        raise UsageError("--triggers: give --strain FOLDER or --strain gwosc too")
+    if kind in ("--event", "--gps") and not (events.detector or events.local):
+        raise UsageError(f"{kind}: give --detector too (H1, L1 or V1), or a --strain file")
 
 
-def _whole_rows(text: str, form: str) -> tuple[str, list[tuple[dict[str, Any], str]]]:
-    """Returns the header and each whole row with its text, which may have several lines."""
-    start = ",".join(COLUMNS) if form == "csv" else '{"input": '
-    if not text.startswith(start[: len(text)]):
-        raise ValueError("begins otherwise")
-    lines = list(io.StringIO(text[: text.rfind("\n") + 1]))
-    if form == "json":
-        return "", [(json.loads(line), line) for line in lines]
-    reader, rows, end = csv.DictReader(lines), [], 1
-    for row in reader:
-        rows.append((row, "".join(lines[end : reader.line_num])))
-        end = reader.line_num
-    return "".join(lines[:1]), rows
+def _companions(kind: str, local: bool) -> set[str]:
+    """Returns the options that go with a kind of input."""
+    if kind == "pictures":
+        return set()
+    if kind == "--triggers":
+        return {"--strain", "--pictures"}
+    of_a_file = {"--gps-start", "--sample-rate"} if local else set()
+    return {"--detector", "--strain", "--pictures"} | of_a_file

@@ -10,7 +10,8 @@ from pathlib import Path
 from flax_glitch.cli.events import CURES, find_events, progress
 from flax_glitch.config import CACHE, keep_compiled
 from flax_glitch.data.layouts import unknown_classes
-from flax_glitch.events.find import GRAVITYSPY, Found, Question
+from flax_glitch.events.find import Found
+from flax_glitch.events.question import GRAVITYSPY, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.strain.picture import Scan

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from flax_glitch.config import CACHE
+from flax_glitch.events.question import GRAVITYSPY, Question
 from flax_glitch.events.triggers import (
     FaultyRow,
     Trigger,
@@ -18,43 +18,12 @@ from flax_glitch.strain.files import LENGTHS, Strain, read_strain
 from flax_glitch.strain.formats import StrainError, one_line, open_recording
 from flax_glitch.strain.gwosc import PRESETS, event_time, fetch
 
-GRAVITYSPY, GWOSC = "gravityspy", "gwosc"
-"""Names that stand for a table and for strain that are fetched."""
-
 ReadStrain = Callable[[str, float], Strain]
 """Returns strain around an event, by detector and GPS time, or raises StrainError."""
 
 _SUFFIXES = frozenset({".hdf5", ".h5", ".gwf"})
 _NAME = re.compile(r"[A-Z]-(?P<detector>[A-Z]1)_.+-(?P<start>\d+)-(?P<seconds>\d+)\.\w+")
 """As H-H1_GWOSC_4KHZ_R1-1126257415-4096.hdf5 (LIGO-T010150)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Question:
-    """One event or a table of triggers, and where their strain is."""
-
-    event: str | None = None
-    """An event's name, such as GW150914."""
-    gps: float | None = None
-    """An event's time, GPS seconds."""
-    detector: str | None = None
-    """H1, L1 or V1, where the strain file doesn't tell."""
-    triggers: str | None = None
-    """A CSV table with a time (gps, event_time, peak_time or time) and a detector (detector, ifo
-    or channel) a row; or gravityspy: the table of its training set, fetched from Zenodo."""
-    strain: str | None = None
-    """A file of strain, for a table also a folder of them; or gwosc: fetched from GWOSC."""
-    gps_start: float | None = None
-    """GPS seconds of the first sample of a strain file that doesn't tell, such as .npy."""
-    sample_rate: float | None = None
-    """Sample rate in Hz of such a file."""
-    cache: Path = CACHE
-    """Folder for what is fetched."""
-
-    @property
-    def local(self) -> Path | None:
-        """Returns where the strain is, unless it is fetched."""
-        return Path(self.strain) if self.strain and self.strain != GWOSC else None
 
 
 @dataclasses.dataclass(frozen=True)

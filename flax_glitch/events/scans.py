@@ -162,8 +162,7 @@ def ahead(
 
 
 def _serve(
-    work: Callable[[Item], Result],
-    tasks: "queue.SimpleQueue[tuple[Future[Result], Item] | None]",
+    work: Callable[[Item], Result], tasks: "queue.SimpleQueue[tuple[Future[Result], Item] | None]"
 ) -> None:
     while task := tasks.get():
         future, item = task

@@ -1,6 +1,8 @@
-"""The model card, and where a model comes from: in words and a few numbers."""
+"""What a run leaves to read: the log of its epochs, where its model comes from, the model card."""
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -9,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from tensorboardX import SummaryWriter
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
@@ -16,8 +19,46 @@ from flax_glitch.config import Config
 from flax_glitch.data.layouts import SPLITS, Layout
 from flax_glitch.data.records import Prepared
 from flax_glitch.data.table import count_glitches
+from flax_glitch.evaluation.report import plot_learning_curves
+from flax_glitch.files import write_whole
+
+Record = Mapping[str, Any]
+"""One epoch: its number, learning rate, pace, and the metrics of training and validation."""
 
 VERSIONS = ("flax-glitch", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
+
+
+def write_log(run: Path, history: Sequence[Record]) -> None:
+    """Writes the finished epochs to `metrics.jsonl` and draws `learning_curves.png`."""
+    text = "".join(json.dumps(record) + "\n" for record in history)
+    write_whole(run / "metrics.jsonl", text)
+    if history:
+        plot_learning_curves(list(history), run / "learning_curves.png")
+
+
+def write_tensorboard(run: Path, record: Record) -> None:
+    """Adds one finished epoch to the run's TensorBoard events."""
+    with SummaryWriter(logdir=str(run / "tensorboard")) as writer:
+        for name, value in _scalars(record):
+            writer.add_scalar(name, value, record["epoch"])
+
+
+def restart_tensorboard(run: Path, history: Sequence[Record]) -> None:
+    """Writes the events of the finished epochs anew, so that a resumed run shows each once."""
+    shutil.rmtree(run / "tensorboard", ignore_errors=True)
+    for record in history:
+        write_tensorboard(run, record)
+
+
+def _scalars(record: Record) -> list[tuple[str, float]]:
+    pace = [(name, record[name]) for name in ("learning_rate", "pictures_per_second")]
+    metrics = [
+        (f"{name}/{part}", value)
+        for part in ("training", "validation")
+        for name, value in (record[part] or {}).items()
+        if value is not None
+    ]
+    return pace + metrics
 
 
 def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:

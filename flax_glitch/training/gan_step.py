@@ -6,7 +6,9 @@ with a moving average of the generator (Yazici et al. 2019, arXiv:1806.04498).
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,13 @@ Network = tuple[nnx.State, nnx.State]
 """Parameters and statistics."""
 
 
+class Player(NamedTuple):
+    """One of the two networks, and its optimiser's state."""
+
+    network: Network
+    optimiser: optax.OptState
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Glitches:
@@ -54,11 +63,10 @@ class GanState:
 
     step: jax.Array
     key: jax.Array
-    generator: Network
+    generator: Player
     average: Network
     """The generator's moving average."""
-    discriminator: Network
-    optimisers: tuple[optax.OptState, optax.OptState]
+    discriminator: Player
 
 
 @jax.tree_util.register_dataclass
@@ -85,17 +93,10 @@ class Drawn:
 def initial_gan(seed: int, classes: int) -> GanState:
     """Returns the state before the first step of a GAN for so many classes."""
     rngs = nnx.Rngs(jax.random.key(seed, impl="rbg"))  # compiles four times as fast
-    _, *made = nnx.split(Generator(WIDTH, classes, rngs=rngs), nnx.Param, ...)
-    _, *judged = nnx.split(Discriminator(WIDTH, classes, rngs=rngs), nnx.Param, ...)
-    generator, discriminator = (made[0], made[1]), (judged[0], judged[1])
-    state = GanState(
-        step=jnp.zeros((), jnp.int32),
-        key=jax.random.PRNGKey(seed),
-        generator=generator,
-        average=generator,
-        discriminator=discriminator,
-        optimisers=(ADAM.init(generator[0]), ADAM.init(discriminator[0])),
-    )
+    generator = _player(Generator(WIDTH, classes, rngs=rngs))
+    discriminator = _player(Discriminator(WIDTH, classes, rngs=rngs))
+    key = jax.random.PRNGKey(seed)
+    state = GanState(jnp.zeros((), jnp.int32), key, generator, generator.network, discriminator)
     # Copies on a named device, as restored ones are: the step is compiled once for both.
     return jax.device_put(state, jax.devices()[0], may_alias=False)
 
@@ -105,27 +106,12 @@ def gan_step(state: GanState, glitches: Glitches) -> tuple[GanState, GanOutput]:
     """Returns the state after the discriminator and then the generator learnt from a new batch."""
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
     drawn = draw(glitches, keys[0])
-    pictures, _ = make(state.generator, drawn, keys[1])
-    (critical, (norms, real, made)), slope = jax.value_and_grad(criticism, has_aux=True)(
-        state.discriminator[0], state.discriminator[1], drawn, pictures
-    )
-    update, critic_optimiser = ADAM.update(slope, state.optimisers[1])
-    critic = optax.apply_updates(state.discriminator[0], update), norms
-
-    (failed, statistics), slope = jax.value_and_grad(failure, has_aux=True)(
-        state.generator[0], state.generator[1], critic, drawn, keys[2]
-    )
-    update, maker_optimiser = ADAM.update(slope, state.optimisers[0])
-    maker = optax.apply_updates(state.generator[0], update), statistics
-    new = GanState(
-        step=state.step + 1,
-        key=state.key,
-        generator=maker,
-        average=_averaged(state.average, maker, state.step),
-        discriminator=critic,
-        optimisers=(maker_optimiser, critic_optimiser),
-    )
-    return new, GanOutput(failed, critical, real, made)
+    pictures, _ = make(state.generator.network, drawn, keys[1])
+    critic, critical, told = _taught(state.discriminator, criticism, drawn, pictures)
+    maker, failed, _ = _taught(state.generator, failure, critic.network, drawn, keys[2])
+    average = _averaged(state.average, maker.network, state.step)
+    new = GanState(state.step + 1, state.key, maker, average, critic)
+    return new, GanOutput(failed, critical, *told)
 
 
 def averaged_generator(state: GanState, classes: int) -> Generator:
@@ -154,7 +140,7 @@ def make(maker: Network, drawn: Drawn, key: jax.Array) -> tuple[Maps, nnx.State]
 
 def criticism(
     parameters: nnx.State, norms: nnx.State, drawn: Drawn, made: Maps
-) -> tuple[jax.Array, tuple[nnx.State, jax.Array, jax.Array]]:
+) -> tuple[jax.Array, tuple[nnx.State, tuple[jax.Array, jax.Array]]]:
     """Returns the discriminator's loss; and its norms and the shares that it told rightly."""
     network = _discriminator((parameters, norms), drawn)
     pictures = jnp.concatenate([drawn.pictures, made])
@@ -162,16 +148,32 @@ def criticism(
     on_real, on_made = jnp.split(scores, 2)
     loss = jnp.mean(jax.nn.relu(1 - on_real)) + jnp.mean(jax.nn.relu(1 + on_made))
     norms = nnx.state(network, nnx.BatchStat)
-    return loss, (norms, jnp.mean(on_real > 0), jnp.mean(on_made < 0))
+    return loss, (norms, (jnp.mean(on_real > 0), jnp.mean(on_made < 0)))
 
 
 def failure(
     parameters: nnx.State, statistics: nnx.State, critic: Network, drawn: Drawn, key: jax.Array
-) -> tuple[jax.Array, nnx.State]:
-    """Returns the generator's loss, how much is seen through, and its new statistics."""
+) -> tuple[jax.Array, tuple[nnx.State, tuple[()]]]:
+    """Returns the generator's loss, how much is seen through; and its new statistics."""
     pictures, statistics = make((parameters, statistics), drawn, key)
     scores = _discriminator(critic, drawn)(pictures, drawn.classes)
-    return -jnp.mean(scores), statistics
+    return -jnp.mean(scores), (statistics, ())
+
+
+def _player(network: Generator | Discriminator) -> Player:
+    _, *states = nnx.split(network, nnx.Param, ...)
+    return Player((states[0], states[1]), ADAM.init(states[0]))
+
+
+def _taught(
+    player: Player, loss: Callable[..., Any], *seen: Any
+) -> tuple[Player, jax.Array, tuple[jax.Array, ...]]:
+    """Returns a player after one step down its loss, the loss, and what else that says."""
+    parameters, statistics = player.network
+    slope_of = jax.value_and_grad(loss, has_aux=True)
+    (value, (statistics, said)), slope = slope_of(parameters, statistics, *seen)
+    update, optimiser = ADAM.update(slope, player.optimiser)
+    return Player((optax.apply_updates(parameters, update), statistics), optimiser), value, said
 
 
 def _discriminator(critic: Network, drawn: Drawn) -> Discriminator:

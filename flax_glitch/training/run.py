@@ -21,19 +21,19 @@ from flax_glitch.arrays import Key, Units
 from flax_glitch.checkpoint import Description, RunStates, flatten, save_model
 from flax_glitch.config import Config
 from flax_glitch.data.batches import batches_an_epoch, labels_of, training_batches
-from flax_glitch.data.records import Prepared, Split
+from flax_glitch.data.records import Split
 from flax_glitch.evaluation.evaluate import score
 from flax_glitch.evaluation.metrics import epoch_metrics
 from flax_glitch.models.classifier import Forward
 from flax_glitch.models.systems import MODELS
-from flax_glitch.training.card import model_card
-from flax_glitch.training.log import Record, restart_tensorboard, write_log, write_tensorboard
-from flax_glitch.training.step import (
-    StepOutput,
-    TrainState,
-    TrainStep,
-    with_learning_rate,
+from flax_glitch.training.card import (
+    Record,
+    model_card,
+    restart_tensorboard,
+    write_log,
+    write_tensorboard,
 )
+from flax_glitch.training.step import StepOutput, TrainState, TrainStep, with_learning_rate
 
 BALANCED = ("over-sampling", "randomised")
 """The settings of imbalance that draw as many pictures of each class."""
@@ -72,12 +72,11 @@ class EpochOutputs:
             "labels": np.zeros((batches, batch_size), np.int32),
         }
         self._pending: tuple[int, StepOutput] | None = None
-        self._begin()
+        self._so_far = np.zeros(3)
 
     def go_on(self, arrays: Mapping[str, Any], batches: int) -> None:
         """Takes what was saved of the first so many batches of an epoch."""
         self.arrays = {name: np.array(array) for name, array in arrays.items()}
-        self._begin()
         for number in range(batches):
             self._count(number)
 
@@ -85,7 +84,7 @@ class EpochOutputs:
         """Takes the output of the batch of this number."""
         self.fetch()
         if number == 0:
-            self._begin()
+            self._so_far = np.zeros(3)
         self.arrays["labels"][number] = labels
         self._pending = number, output
 
@@ -118,41 +117,35 @@ class EpochOutputs:
 
     def running(self) -> dict[str, str]:
         """Returns loss and accuracy so far, for the progress bar."""
-        if not self._counted:
-            return {}
-        loss, right = self._loss / self._counted, self._right / self._counted
-        return {"loss": f"{loss:.3f}", "accuracy": f"{right:.3f}"}
-
-    def _begin(self) -> None:
-        self._counted, self._loss, self._right = 0, 0.0, 0.0
+        count, loss, right = self._so_far
+        return {"loss": f"{loss / count:.3f}", "accuracy": f"{right / count:.3f}"} if count else {}
 
     def _count(self, number: int) -> None:
         right = self.arrays["logits"][number].argmax(-1) == self.arrays["labels"][number]
-        self._counted += 1
-        self._loss += self.arrays["losses"][number]
-        self._right += right.mean()
+        self._so_far += (1, self.arrays["losses"][number], right.mean())
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     """A run's fixed parts: its settings, folder, data and compiled functions."""
 
-    name: str
     config: Config
     folder: Path
-    prepared: Prepared
     provenance: dict[str, Any]
     train: Split
-    """The training pictures."""
+    validation: Split
     units: Units
-    """Which of them are looked at together."""
+    """Which training pictures are looked at together."""
     key: Key
     """Of all that is random in training steps."""
     train_step: TrainStep
     forward: Forward
     states: RunStates
-    batch_size: int
-    """Units a step: never more than there are."""
+
+    @property
+    def batch_size(self) -> int:
+        """Units a step: never more than there are."""
+        return min(self.config.data.batch_size, len(self.units))
 
 
 def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
@@ -168,7 +161,7 @@ def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
     """
     progress = Progress()
     batches = batches_an_epoch(run.units, run.batch_size)
-    outputs = EpochOutputs(batches, run.batch_size, len(run.prepared.classes))
+    outputs = EpochOutputs(batches, run.batch_size, len(run.train.classes))
     if resume:
         saved, values = run.states.restore({"train": state, "outputs": outputs.arrays})
         state, progress = saved["train"], Progress(**values)
@@ -250,12 +243,11 @@ def _train_epoch(
         start=progress.batch,
         balanced=run.config.training.imbalance in BALANCED,
     )
-    title = f"Epoch {progress.epoch + 1}/{run.config.training.epochs}"
     saved = time.monotonic()
     with tqdm(
         total=total * run.batch_size,
         initial=progress.batch * run.batch_size,
-        desc=title,
+        desc=f"Epoch {progress.epoch + 1}/{run.config.training.epochs}",
         unit="glitch" if MODELS[run.config.model.name].together else "picture",
         leave=False,
     ) as bar:
@@ -283,12 +275,13 @@ def _record(
         "step": int(state.step),
         "learning_rate": float(state.optimiser.hyperparams["learning_rate"]),
         "training": outputs.metrics(progress.batch),
-        "validation": _validate(run, state, run.prepared.split("validation")),
+        "validation": _validate(run, state),
         "pictures_per_second": round(pace, 2),
     }
 
 
-def _validate(run: Run, state: TrainState, split: Split) -> dict[str, float | None] | None:
+def _validate(run: Run, state: TrainState) -> dict[str, float | None] | None:
+    split = run.validation
     if not len(split):
         return None
     units = split.together if MODELS[run.config.model.name].together else split.alone
@@ -319,19 +312,18 @@ def next_rate(progress: Progress, loss: float, learning_rate: float, config: Con
 
 
 def _write_model(run: Run, state: TrainState, progress: Progress) -> Description:
-    best = progress.history[-1]
+    best, name, classes = progress.history[-1], run.folder.name, run.train.classes
     part = "validation" if best["validation"] else "training"
     provenance = run.provenance | {
         "best": {"epoch": progress.epoch, "part": part, "metrics": best[part]},
     }
-    classes = run.prepared.classes
     # Where the first weights lay is nobody's business.
     model = dataclasses.replace(run.config.model, weights=Path(run.config.model.weights).name)
     return save_model(
         run.folder,
         flatten(nnx.to_pure_dict(nnx.merge_state(state.trainable, state.frozen, state.statistics))),
-        Description(run.name, model, run.config.preprocessing, provenance, classes),
-        model_card(run.name, run.config, provenance, classes),
+        Description(name, model, run.config.preprocessing, provenance, classes),
+        model_card(name, run.config, provenance, classes),
     )
 
 

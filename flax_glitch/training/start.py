@@ -21,7 +21,7 @@ from flax_glitch.checkpoint import (
 )
 from flax_glitch.config import CACHE, Config
 from flax_glitch.data.batches import labels_of
-from flax_glitch.data.records import Prepared, Split, prepare
+from flax_glitch.data.records import Prepared, prepare
 from flax_glitch.data.table import chosen_classes, count_glitches
 from flax_glitch.evaluation.evaluate import evaluate
 from flax_glitch.files import write_whole
@@ -34,11 +34,7 @@ from flax_glitch.strain.picture import colour_distance
 from flax_glitch.training.card import model_card, provenance
 from flax_glitch.training.gan import filled
 from flax_glitch.training.run import Run, run_epochs
-from flax_glitch.training.step import (
-    TrainState,
-    initial_state,
-    make_train_step,
-)
+from flax_glitch.training.step import TrainState, initial_state, make_train_step
 
 MAY_CHANGE = ("epochs", "early_stopping_patience", "save_every", "source")
 """Settings that a resumed run may have different from before; the source may have been moved, and
@@ -66,12 +62,8 @@ def train(
     """
     check(config)
     check_folder(folder, config, resume)
-    prepared = prepare(
-        config.data.source,
-        *config.preprocessing.shape,
-        seed=config.data.split_seed,
-        cache=cache,
-    )
+    shape, seed = config.preprocessing.shape, config.data.split_seed
+    prepared = prepare(config.data.source, *shape, seed=seed, cache=cache)
     prepared = prepared.only(chosen_classes(prepared.table, config.data.classes))
     if not len(prepared.split("train")):
         raise ValueError(f"{config.data.source}: no training pictures in it")
@@ -87,7 +79,7 @@ def train(
         write_settings(folder, config, prepared)
         run = make_run(config, folder, prepared, graphdef, step_key, states)
         described = run_epochs(run, state, started)
-        calibrate(folder, config, prepared.split("validation"))
+        calibrate(run)
         return described and read_description(folder)
     finally:
         states.close()
@@ -179,42 +171,36 @@ def make_run(
     labels, classes = labels_of(train_split, units), len(prepared.classes)
     train_all = config.model.weights == "none"
     return Run(
-        name=folder.name,
         config=config,
         folder=folder,
-        prepared=prepared,
         provenance=provenance(config, prepared) | {"generated": len(train_split) - len(real)},
         train=train_split,
+        validation=prepared.split("validation"),
         units=units,
         key=key,
         train_step=make_train_step(graphdef, config, labels, classes, train_all=train_all),
         forward=make_forward(graphdef, config.preprocessing),
         states=states,
-        batch_size=min(config.data.batch_size, len(units)),
     )
 
 
-def calibrate(folder: Path, config: Config, validation: Split) -> None:
+def calibrate(run: Run) -> None:
     """Adds the calibration to a run's model, unless it has one or validation is too small.
 
     Raises:
         CheckpointError: if there is no model, or it can't be written.
     """
-    described = read_description(folder)
-    if described.calibration or count_glitches(validation.table) < ENOUGH:
+    described = read_description(run.folder)
+    if described.calibration or count_glitches(run.validation.table) < ENOUGH:
         return
-    outputs = evaluate(Predictor(folder), validation)
-    colours = np.array([colour_distance(validation[n]) for n in range(len(validation))])
+    said = evaluate(Predictor(run.folder), run.validation)
+    colours = np.array([colour_distance(run.validation[n]) for n in range(len(run.validation))])
     calibration = fit(
-        outputs.logits,
-        colours,
-        outputs.glitches,
-        outputs.glitch_labels,
-        outputs.fused,
-        outputs.classes,
+        said.logits, colours, said.glitches, said.glitch_labels, said.fused, said.classes
     )
-    card = model_card(described.name, config, described.provenance, described.classes, calibration)
-    add_calibration(folder, calibration, card)
+    name, classes = described.name, described.classes
+    card = model_card(name, run.config, described.provenance, classes, calibration)
+    add_calibration(run.folder, calibration, card)
 
 
 def _check_same(before: Config, now: Config) -> None:
