@@ -9,30 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
-__all__ = [
-    "ClassWeights",
-    "Embeddings",
-    "EnergyMap",
-    "Features",
-    "Key",
-    "Labels",
-    "Logits",
-    "Mask",
-    "Picture",
-    "Pictures",
-    "Pixels",
-    "Probabilities",
-    "RawViews",
-    "Samples",
-    "Units",
-    "Views",
-    "Weights",
-]
-
 AnyArray = jax.Array | np.ndarray
-
-EnergyMap = Float[np.ndarray, "frequency time"]
-"""Normalised energy on a grid of frequencies and times; noise is near 1."""
 
 Samples = Float[np.ndarray, " sample"]
 """Strain, dimensionless, one number a sample."""
@@ -91,15 +68,14 @@ NAMED_FAULTS = 12
 
 def misfits(found: Shapes, expected: Shapes) -> str:
     """Returns in words which arrays are missing, extra or misshapen; empty if all fit exactly."""
-    misshapen = [
-        f"{name} is {found[name]}, not {shape}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
     faults = {
         "missing": [name for name in expected if name not in found],
         "extra": [name for name in found if name not in expected],
-        "misshapen": misshapen,
+        "misshapen": [
+            f"{name} is {found[name]}, not {shape}"
+            for name, shape in expected.items()
+            if found.get(name, shape) != shape
+        ],
     }
     return "; ".join(f"{kind}: {some(names)}" for kind, names in faults.items() if names)
 

@@ -177,8 +177,11 @@ def change(folder, **values):
         (lambda folder: change(folder, format=2), "of format 2, this version reads 1"),
         (lambda folder: change(folder, classes=["Cat"]), "its classes aren't two or more"),
         (lambda folder: change(folder, classes=["Blip", "Blip"]), "aren't two or more different"),
-        (lambda folder: change(folder, calibration=[{}]), "calibration of 1 numbers of windows"),
-        (lambda folder: change(folder, calibration=[{}] * 4), "KeyError"),
+        (
+            lambda folder: change(folder, calibration=[spoilt()]),
+            "calibration of 1 numbers of windows",
+        ),
+        (lambda folder: change(folder, calibration=[{}] * 4), "settings missing"),
         (
             lambda folder: change(folder, calibration=[spoilt(scores=[0.0])] * 4),
             "aren't 101 rising",

@@ -12,21 +12,22 @@ The only room that knows orbax. A checkpoint folder holds
 at, the folder holds one whole model. Arrays are saved as a flat dict of dotted names.
 """
 
-from flax_glitch.checkpoint.arrays import CheckpointError, check_fit, flatten
-from flax_glitch.checkpoint.description import Calibration, Description, read_description
 from flax_glitch.checkpoint.model import (
     RUNS,
+    Calibration,
+    Description,
     add_calibration,
     arrays_of,
     find_checkpoint,
     load_arrays,
     load_model,
     read_card,
+    read_description,
     release,
     save_model,
     start_from,
 )
-from flax_glitch.checkpoint.states import RunStates
+from flax_glitch.checkpoint.states import CheckpointError, RunStates, check_fit, flatten
 
 __all__ = [
     "RUNS",

@@ -1,10 +1,12 @@
 """Models to predict with: a folder that is whole at any moment, written and read strictly."""
 
 import dataclasses
+import hashlib
 import json
+import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,20 +16,28 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
-from flax_glitch.checkpoint.arrays import (
+from flax_glitch.checkpoint.states import (
     Arrays,
     CheckpointError,
     check_fit,
     check_room,
     flatten,
-    hash_arrays,
-    hash_folder,
     reason,
+    telling,
     unflatten,
 )
-from flax_glitch.checkpoint.description import Calibration, Description, read_description
+from flax_glitch.classes import DURATIONS
+from flax_glitch.config import ModelConfig, Preprocessing, from_dict
 from flax_glitch.files import write_whole
 from flax_glitch.models.classifier import Classifier, build
+
+Precision = Literal["float32", "bfloat16"]
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+QUANTILES = 101
+"""Quantiles that stand for a distribution: 0 to 100 %."""
 
 RUNS = Path("checkpoints")
 """The folder of runs, in the folder that one works in."""
@@ -39,12 +49,95 @@ SHA256_IN_CARD = "SHA256"
 """Stands for the hash in a model card until the arrays are written."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What validation says of the scores of a glitch that is shown in so many windows.
+
+    Attributes:
+        temperature: the logits are divided by it before softmax.
+        unlike: a glitch with a higher out-of-distribution score is unlike anything in training.
+        scores: quantiles, 0 to 100 %, of 1 minus the probability of the true class.
+        n: the glitches that this was measured on.
+    """
+
+    temperature: float
+    unlike: float
+    scores: tuple[float, ...]
+    n: int
+
+    def __post_init__(self) -> None:
+        ordered = list(self.scores) == sorted(self.scores) and len(self.scores) == QUANTILES
+        if not (ordered and self.scores[0] >= 0 and self.scores[-1] <= 1):
+            raise ValueError(f"calibration: scores aren't {QUANTILES} rising numbers from 0 to 1")
+        if not (0 < self.temperature < math.inf and math.isfinite(self.unlike) and self.n > 0):
+            raise ValueError("calibration: temperature and n must be above 0, and all finite")
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What `model.json` says of a model.
+
+    Attributes:
+        name: of the run that trained it.
+        model: its architecture and how it was built.
+        preprocessing: how pictures become its input.
+        provenance: where it comes from: data, settings, versions, measured results.
+        classes: in the order of its outputs.
+        arrays: the folder of its arrays, beside model.json.
+        sha256: of the arrays as stored: the same for the same model, wherever it was written.
+        files_sha256: of the files in that folder, to tell a damaged copy.
+        format: of the folder.
+        calibration: for one, two, three and four windows of a glitch; empty if it isn't calibrated.
+    """
+
+    name: str
+    model: ModelConfig
+    preprocessing: Preprocessing
+    provenance: Mapping[str, Any]
+    classes: tuple[str, ...]
+    arrays: str = ""
+    sha256: str = ""
+    files_sha256: str = ""
+    format: int = FORMAT
+    calibration: tuple[Calibration, ...] = ()
+
+
+def read_description(folder: Path) -> Description:
+    """Returns what `model.json` in this folder says.
+
+    Raises:
+        CheckpointError: if the folder is none of ours.
+    """
+    path = folder / "model.json"
+    if folder.is_file():
+        raise CheckpointError(f"{folder}: a checkpoint is a folder, this is a file")
+    try:
+        values = json.loads(path.read_text())
+        measured = [from_dict(Calibration, one) for one in values.get("calibration", ())]
+        description = from_dict(Description, values | {"calibration": tuple(measured)})
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder}: no checkpoint: it has no model.json") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a flax_glitch checkpoint: {reason(error)}") from None
+    if description.format != FORMAT:
+        what = f"of format {description.format}, this version reads {FORMAT}"
+    elif len(measured) not in (0, len(DURATIONS)):
+        what = f"calibration of {len(measured)} numbers of windows, not {len(DURATIONS)}"
+    elif len(set(description.classes)) != len(description.classes) or len(description.classes) < 2:
+        what = "its classes aren't two or more different names"
+    else:
+        return description
+    raise CheckpointError(f"{path}: {what}")
+
+
 def save_model(
     folder: Path,
     arrays: Arrays,
     description: Description,
     card: str,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
 ) -> Description:
     """Writes a model to predict with and returns its description, hash filled in.
 
@@ -52,19 +145,17 @@ def save_model(
         CheckpointError: if the folder can't be written; what it held before stays whole.
     """
     stored = {name: np.asarray(array).astype(precision) for name, array in arrays.items()}
-    try:
+    with telling(f"{folder}: the model can't be written"):
         folder.mkdir(parents=True, exist_ok=True)
         check_room(folder, stored)
         files = _write_arrays(folder, stored)
-        sha256 = hash_arrays(stored)
         described = dataclasses.replace(
-            description, arrays=f"arrays-{files[:12]}", sha256=sha256, files_sha256=files
+            description,
+            arrays=f"arrays-{files[:12]}",
+            sha256=_hash_arrays(stored),
+            files_sha256=files,
         )
         _write_description(folder, described, card)
-    except CheckpointError:
-        raise
-    except Exception as error:  # orbax raises whatever its storage does
-        raise CheckpointError(f"{folder}: the model can't be written: {reason(error)}") from error
     for old in (*folder.glob("arrays-*"), *folder.glob("writing-*")):
         if old.name != described.arrays:
             shutil.rmtree(old, ignore_errors=True)
@@ -78,10 +169,8 @@ def add_calibration(folder: Path, calibration: tuple[Calibration, ...], card: st
         CheckpointError: if there is no model, or it can't be written and stays as it was.
     """
     described = dataclasses.replace(read_description(folder), calibration=calibration)
-    try:
+    with telling(f"{folder}: can't be written"):
         _write_description(folder, described, card)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: can't be written: {reason(error)}") from None
     return described
 
 
@@ -106,9 +195,7 @@ def find_checkpoint(given: Path | None, runs: Path = RUNS, default: Path = DEFAU
     return found[-1].parent
 
 
-def release(
-    run: Path, out: Path, precision: Literal["float32", "bfloat16"] = "bfloat16"
-) -> Description:
+def release(run: Path, out: Path, precision: Precision = "bfloat16") -> Description:
     """Writes the model of a run, without its training state, to a new folder.
 
     Raises:
@@ -119,9 +206,8 @@ def release(
     model, description = load_model(run)
     card = read_card(run).replace(description.sha256, SHA256_IN_CARD)
     weights = Path(description.model.weights).name  # where they lay is nobody's business
-    described = dataclasses.replace(
-        description, model=dataclasses.replace(description.model, weights=weights)
-    )
+    settings = dataclasses.replace(description.model, weights=weights)
+    described = dataclasses.replace(description, model=settings)
     return save_model(out, arrays_of(model), described, card, precision)
 
 
@@ -142,29 +228,18 @@ def load_model(folder: Path) -> tuple[Classifier, Description]:
     Raises:
         CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
     """
-    description = read_description(folder)
+    said = read_description(folder)
     model = nnx.eval_shape(
-        lambda: build(
-            description.model,
-            description.preprocessing,
-            len(description.classes),
-            rngs=nnx.Rngs(0),
-        )
+        lambda: build(said.model, said.preprocessing, len(said.classes), rngs=nnx.Rngs(0))
     )
-    _fill(model, load_arrays(folder, description, arrays_of(model)))
-    return model, description
+    _fill(model, load_arrays(folder, said, arrays_of(model)))
+    return model, said
 
 
 def start_from(model: Classifier, classes: Sequence[str], folder: Path) -> bool:
-    """Replaces a model's arrays by those in a folder, but for the last layer of other classes.
+    """Replaces a model's arrays by a checkpoint's; returns whether the last layer stays new.
 
-    Args:
-        model: changed in place.
-        classes: its classes, in the order of its outputs.
-        folder: the checkpoint.
-
-    Returns:
-        Whether the last layer stays new, because the checkpoint's classes are others.
+    So it does where the checkpoint's classes aren't these, which are the model's.
 
     Raises:
         CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
@@ -182,12 +257,7 @@ def start_from(model: Classifier, classes: Sequence[str], folder: Path) -> bool:
 
 
 def load_arrays(folder: Path, description: Description, expected: Arrays) -> dict[str, Any]:
-    """Returns a model's arrays, which fit the expected names and shapes exactly.
-
-    Args:
-        folder: the checkpoint.
-        description: its `read_description`.
-        expected: arrays or `jax.ShapeDtypeStruct`s; loaded arrays take their types.
+    """Returns a model's arrays, which fit the expected names and shapes and take their types.
 
     Raises:
         CheckpointError: naming every array that is missing, extra or misshapen, or the damage.
@@ -195,20 +265,13 @@ def load_arrays(folder: Path, description: Description, expected: Arrays) -> dic
     path = folder.absolute() / Path(description.arrays).name  # orbax wants it absolute
     if not description.arrays or not path.is_dir():
         raise CheckpointError(f"{folder}: its arrays are missing ({path.name}): copy it again")
-    if hash_folder(path) != description.files_sha256:
+    if _hash_folder(path) != description.files_sha256:
         raise CheckpointError(f"{path}: damaged: its sha256 isn't model.json's: copy it again")
-    try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            stored = dict(checkpointer.metadata(path).item_metadata.tree)
-            check_fit(folder, stored, expected)
-            arrays = checkpointer.restore(
-                path,
-                restore_args=dict.fromkeys(stored, ocp.RestoreArgs(restore_type=np.ndarray)),
-            )
-    except CheckpointError:
-        raise
-    except Exception as error:  # orbax raises whatever its storage does
-        raise CheckpointError(f"{path}: the arrays are damaged: {reason(error)}") from error
+    with telling(f"{path}: the arrays are damaged"), ocp.PyTreeCheckpointer() as checkpointer:
+        stored = dict(checkpointer.metadata(path).item_metadata.tree)
+        check_fit(folder, stored, expected)
+        as_numpy = dict.fromkeys(stored, ocp.RestoreArgs(restore_type=np.ndarray))
+        arrays = checkpointer.restore(path, restore_args=as_numpy)
     return {name: arrays[name].astype(like.dtype) for name, like in expected.items()}
 
 
@@ -224,7 +287,7 @@ def _write_arrays(folder: Path, arrays: Arrays) -> str:
         new = Path(work) / "arrays"
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save(new, dict(arrays))
-        sha256 = hash_folder(new)
+        sha256 = _hash_folder(new)
         new.rename(folder / f"arrays-{sha256[:12]}")
     return sha256
 
@@ -233,3 +296,23 @@ def _write_description(folder: Path, description: Description, card: str) -> Non
     """Writes the card, then model.json: that is what makes the folder another model."""
     write_whole(folder / "MODEL_CARD.md", card.replace(SHA256_IN_CARD, description.sha256) + "\n")
     write_whole(folder / "model.json", json.dumps(dataclasses.asdict(description), indent=2) + "\n")
+
+
+def _hash_arrays(arrays: Arrays) -> str:
+    """Returns the sha256 of arrays: names, types, shapes and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _hash_folder(folder: Path) -> str:
+    """Returns the sha256 of the files of a folder: names, sizes and bytes, in order of name."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()

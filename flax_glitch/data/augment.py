@@ -10,9 +10,6 @@ from jaxtyping import Array, Bool, Float
 
 from flax_glitch.arrays import AnyArray, Key, Pictures, RawViews
 
-Chosen = Bool[AnyArray, " batch"]
-"""Which glitches of a batch are meant."""
-
 Coordinates = Float[Array, "batch size"]
 """For each row or column of a varied picture, the place in the original, pixels."""
 
@@ -53,19 +50,16 @@ what differs between plots of one glitch in papers, editions and notebooks."""
 
 
 def augment(
-    pictures: RawViews, key: Key, variation: Variation, chosen: Chosen | None = None
+    pictures: RawViews,
+    key: Key,
+    variation: Variation,
+    chosen: Bool[AnyArray, " batch"] | None = None,
 ) -> Pictures:
-    """Returns the pictures varied at random, all views of a glitch alike.
+    """Returns the pictures of the chosen glitches, or of all, varied at random, their views alike.
 
     Values stay from 0 to 255, but for what `gain` adds. Zoom and shift are as in Keras'
     ImageDataGenerator: linear interpolation about the picture's centre, and the colour of the
     nearest edge where a picture no longer reaches. Those of time and of frequency are drawn apart.
-
-    Args:
-        pictures: The pictures of a batch of glitches.
-        key: Decides every draw.
-        variation: How far.
-        chosen: Which glitches to vary; all if not given.
     """
     values = jnp.asarray(pictures, jnp.float32)
     if variation == Variation():

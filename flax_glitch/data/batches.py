@@ -39,28 +39,21 @@ def training_batches(
     start: int = 0,
     balanced: bool = False,
 ) -> Iterator[Batch]:
-    """Returns the batches of one epoch in an order that seed and epoch decide.
+    """Returns the batches of one epoch, from number `start` on, as seed and epoch decide.
 
-    Every unit comes once, but for those that don't fill a batch, which are left for other epochs;
-    balanced, units of rare classes come repeatedly and some of common ones not at all.
-
-    Args:
-        split: The pictures.
-        units: Which of them are looked at together; fewer than a batch are one batch.
-        batch_size: Units a batch.
-        seed: Of the run.
-        epoch: Its number.
-        start: Number of the first batch; those before are not read.
-        balanced: Draw as many units of each class instead, those of rare classes repeatedly.
+    Fewer units than a batch are one batch. Every unit comes once, but for those that don't fill a
+    batch, which are left for other epochs; balanced, there are as many of each class: those of rare
+    classes come repeatedly and some of common ones not at all.
 
     Raises:
         ValueError: if there are no pictures.
     """
     size = _fitting(units, batch_size)
     random = np.random.default_rng([seed, epoch])
-    order = (
-        _balanced(labels_of(split, units), random) if balanced else random.permutation(len(units))
-    )
+    if balanced:
+        order = _balanced(labels_of(split, units), random)
+    else:
+        order = random.permutation(len(units))
     numbers = grain.MapDataset.source(order).batch(size, drop_remainder=True)
     return _read_ahead(numbers.slice(slice(start, None)), split, units, size)
 

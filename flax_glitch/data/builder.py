@@ -7,14 +7,15 @@ TFDS runs without TensorFlow here: array_record files, read by `as_data_source`.
 
 import contextlib
 import errno
-import functools
 import io
 import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from flax_glitch.classes import ordered
-from flax_glitch.data.layouts import SPLITS, SourceError, some
+from flax_glitch.data.layouts import SourceError, some
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
 from flax_glitch.data.table import Source, picture_name
 from flax_glitch.files import write_whole
@@ -45,11 +46,8 @@ _PNG_COMPRESSION = 1
 def write_source(source: Source, shape: tuple[int, int], folder: Path, progress: bool) -> None:
     """Writes a source as a data set with its index; a call that was killed is gone on with.
 
-    Args:
-        source: the pictures.
-        shape: height and width, pixels.
-        folder: gets the TFDS folder and `index.json`; finished pictures are kept in its `work`.
-        progress: show progress bars on stderr.
+    The folder gets the TFDS folder and `index.json`; finished pictures, of this height and width,
+    are kept in its `work`.
 
     Raises:
         SourceError: if no picture can be read.
@@ -62,7 +60,6 @@ def write_source(source: Source, shape: tuple[int, int], folder: Path, progress:
     if len(unreadable) == len(source.table):
         raise SourceError(f"{source.path}: no picture can be read, such as {unreadable[0]}")
     kept = source.table.drop(index=list(reasons))
-    pictures = [work / f"{number:06d}.png" for number in kept.index]
     notices = [f"unreadable pictures, left out: {some(unreadable)}"] if unreadable else []
     index = {
         "layout": source.layout,
@@ -75,7 +72,8 @@ def write_source(source: Source, shape: tuple[int, int], folder: Path, progress:
         shutil.rmtree(rubbish)
     try:
         with quiet():
-            builder = GravitySpy(kept, pictures, shape, folder, progress)
+            pictures = [str(work / f"{number:06d}.png") for number in kept.index]
+            builder = GravitySpy(kept.assign(picture=pictures), shape, folder, progress)
             builder.download_and_prepare(download_dir=work)
     except RuntimeError as error:  # how array_record tells of a failed write
         raise OSError(errno.ENOSPC, str(error).partition(";")[0], str(folder)) from error
@@ -88,14 +86,11 @@ def _draw_pictures(source: Source, shape: tuple[int, int], work: Path, progress:
     """
     work.mkdir(exist_ok=True)
     rows = source.table.to_dict("records")
-
-    def draw(number: int) -> None:
-        _draw_one(source.root, rows[number], shape, work / f"{number:06d}")
-
+    targets = [work / f"{number:06d}" for number in range(len(rows))]
     # Threads do: Pillow lets others run while it decodes, resizes and encodes.
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        drawn = pool.map(draw, range(len(rows)))
+        drawn = pool.map(_draw_one, repeat(source.root), rows, repeat(shape), targets)
         for _ in tqdm(drawn, "Preparing", len(rows), unit="picture", disable=not progress):
             pass
     finally:
@@ -118,11 +113,7 @@ def _draw_one(root: Path, row: Mapping[Any, Any], shape: tuple[int, int], target
 
 
 def read_picture(root: Path, row: Mapping[Any, Any]) -> LoadedPicture:
-    """Returns the decoded picture of a row of the table.
-
-    Args:
-        root: the folder that paths in the table start from.
-        row: its path and key.
+    """Returns the decoded picture of a row of the table, whose path starts from the root.
 
     Raises:
         PictureError: if it can't be read.
@@ -151,27 +142,17 @@ def quiet() -> Iterator[None]:
 
 
 class GravitySpy(tfds.core.ShardBasedBuilder):
-    """Pictures of glitches at one size, in the order in which they are handed over."""
+    """Pictures of glitches at one size in the order of a table, whose `picture` are PNG files."""
 
     VERSION = tfds.core.Version(VERSION)
     # Where TFDS looks for checksums of downloads, through a package that it doesn't require.
     code_path = None
 
-    def __init__(
-        self,
-        table: pd.DataFrame,
-        pictures: Sequence[Path],
-        shape: tuple[int, int],
-        folder: Path,
-        progress: bool,
-    ):
-        self._table, self._pictures = table, pictures
-        self._shape, self._progress = shape, progress
-        super().__init__(
-            data_dir=folder.parent.parent,
-            file_format="array_record",
-            config=tfds.core.BuilderConfig(name=folder.name),
-        )
+    def __init__(self, table: pd.DataFrame, shape: tuple[int, int], folder: Path, progress: bool):
+        self._table, self._shape, self._progress = table, shape, progress
+        config = tfds.core.BuilderConfig(name=folder.name)
+        root = folder.parent.parent
+        super().__init__(data_dir=root, file_format="array_record", config=config)
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -187,37 +168,27 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
             features=tfds.features.FeaturesDict(features),
         )
 
-    def _shard_iterators_per_split(
-        self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, list[Callable[[], Iterator[tuple[int, Mapping[str, Any]]]]]]:
-        del dl_manager
-        rows = {str(name): np.flatnonzero(self._table["split"] == name) for name in SPLITS}
+    def _shard_iterators_per_split(self, dl_manager: Any) -> dict[str, list[Any]]:
         return {
             name: [
-                functools.partial(self._numbered, name, numbers, start)
-                for start in range(0, len(numbers), _RECORDS_A_SHARD)
+                partial(self._shard, name, rows, start)
+                for start in range(0, len(rows), _RECORDS_A_SHARD)
             ]
-            for name, numbers in rows.items()
-            if len(numbers)
+            for name, rows in self._table.groupby("split", sort=False)
         }
 
-    def _numbered(
-        self, split: str, numbers: np.ndarray, start: int
-    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        shard = numbers[start : start + _RECORDS_A_SHARD]
+    def _shard(self, split: str, rows: pd.DataFrame, start: int) -> Iterator[tuple[int, Any]]:
+        shard = rows[start : start + _RECORDS_A_SHARD].to_dict("records")
         bar = tqdm(shard, f"Writing {split}", leave=False, disable=not self._progress)
-        for place, number in enumerate(bar, start):
-            row = self._table.iloc[number]
-            yield (
-                place,
-                {
-                    "image": str(self._pictures[number]),
-                    "label": row["label"],
-                    "gravityspy_id": row["id"],
-                    "ifo": row["ifo"],
-                    "duration": np.nan_to_num(row["duration"]),
-                },
-            )
+        for place, row in enumerate(bar, start):
+            record = {
+                "image": row["picture"],
+                "label": row["label"],
+                "gravityspy_id": row["id"],
+                "ifo": row["ifo"],
+                "duration": np.nan_to_num(row["duration"]),
+            }
+            yield place, record
 
     def _log_download_bytes(self) -> None:
         """Says nothing: nothing is downloaded."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import h5py
-import numpy as np
 
 from flax_glitch.classes import DURATIONS, class_name, with_suggestion
 from flax_glitch.files import SIMULATED_MARK, printable
@@ -19,7 +18,6 @@ SplitName = Literal["train", "validation", "test"]
 Layout = Literal["kaggle", "zenodo", "v1d0", "folder", "simulated"]
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-"""The three parts of a data set."""
 
 WITHOUT_SPLIT: frozenset[Layout] = frozenset({"folder", "simulated"})
 """The layouts that say nothing of which glitch is for training."""
@@ -27,7 +25,7 @@ WITHOUT_SPLIT: frozenset[Layout] = frozenset({"folder", "simulated"})
 UNKNOWN_DETECTOR = "XX"
 """Stands for the detector where a file's name doesn't tell."""
 
-Row = tuple[str, str, str, str, float, str, SplitName | None]
+Row = tuple[str, str, str, str, float | None, str, SplitName | None]
 """A picture as in `table.COLUMNS`; a split of None is not decided yet."""
 
 Listing = tuple[list[Row], list[str]]
@@ -58,11 +56,7 @@ def parse_name(filename: str) -> tuple[str, str, float | None] | None:
 
 
 def find_layout(path: Path) -> Layout:
-    """Returns which edition a file or folder is.
-
-    Raises:
-        SourceError: if there is nothing, or a file that is no HDF5 file.
-    """
+    """Returns which edition a file or folder is, or refuses one that is none."""
     if path.is_file():
         if h5py.is_hdf5(path):
             return "v1d0"
@@ -82,11 +76,7 @@ def metadata_file(path: Path) -> Path | None:
 
 
 def list_pictures(path: Path, layout: Layout) -> Listing:
-    """Returns the pictures of a source.
-
-    Raises:
-        SourceError: naming folders that hold class folders themselves, or a file out of order.
-    """
+    """Returns the pictures of a source, or refuses one that is out of order."""
     return {"kaggle": _kaggle, "v1d0": _v1d0}.get(layout, _folder)(path)
 
 
@@ -105,9 +95,9 @@ def pictures_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
-    """Returns how many names there are and the first of them, for a message of one line."""
-    return f"{len(names)} ({', '.join(names[:most])}{', …' if len(names) > most else ''})"
+def some(names: Sequence[str]) -> str:
+    """Returns how many names there are and the first three, for a message of one line."""
+    return f"{len(names)} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
 
 
 def _kaggle(path: Path) -> Listing:
@@ -138,11 +128,7 @@ def _in_class_folders(roots: dict[Path, Any], source: Path) -> Listing:
         if not _is_hidden(folder.name) and any(pictures_below(folder))
     ]
     _refuse_nested(folders)
-    rows = [
-        row
-        for folder in folders
-        for row in _in_folder(folder, source, _label(folder.name), roots[folder.parent])
-    ]
+    rows = [row for folder in folders for row in _in_folder(folder, source, roots[folder.parent])]
     return rows, unknown_classes(folder.name for folder in folders) + _loose_pictures(roots)
 
 
@@ -161,22 +147,22 @@ def _refuse_nested(folders: Iterable[Path]) -> None:
 def unknown_classes(names: Iterable[str]) -> list[str]:
     """Returns a notice that lists the names that Gravity Spy doesn't know, if there are any."""
     unknown = sorted({printable(name) for name in names if class_name(name) is None})
-    if not unknown:
-        return []
     listed = ", ".join(map(with_suggestion, unknown))
-    return [f"classes that Gravity Spy doesn't know, taken as they are called: {listed}"]
+    said = f"classes that Gravity Spy doesn't know, taken as they are called: {listed}"
+    return [said] if unknown else []
 
 
 def _label(name: str) -> str:
     return class_name(name) or printable(name)
 
 
-def _in_folder(folder: Path, source: Path, label: str, split: SplitName | None) -> Iterator[Row]:
+def _in_folder(folder: Path, source: Path, split: SplitName | None) -> Iterator[Row]:
+    label = _label(folder.name)
     for path in sorted(pictures_below(folder)):
         place = path.relative_to(source)
         own_id = place.with_suffix("").as_posix().encode(errors="backslashreplace").decode()
         ifo, id, duration = parse_name(path.name) or (UNKNOWN_DETECTOR, own_id, None)
-        yield place.as_posix(), "", ifo, id, duration or np.nan, label, split
+        yield place.as_posix(), "", ifo, id, duration, label, split
 
 
 def _is_hidden(name: str) -> bool:
@@ -194,33 +180,27 @@ def _loose_pictures(roots: Iterable[Path]) -> list[str]:
 def _v1d0(path: Path) -> Listing:
     """Lists f[class][split][id]["0.5.png"]."""
     rows: list[Row] = []
+
+    def add(key: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Group):
+            return
+        folder, split, id, view = key.split("/")
+        if split not in SPLITS:
+            where = f"{path}:{folder}/{split}"
+            raise SourceError(f"{where}: is none of {', '.join(SPLITS)}; rename it")
+        window = _known(view.removesuffix(".png"))
+        rows.append((path.name, key, UNKNOWN_DETECTOR, id, window, _label(folder), split))
+
     try:
         with h5py.File(path, "r") as file:
-            unknown = unknown_classes(file)
-            for folder, splits in file.items():
-                for split, glitches in splits.items():
-                    if split not in SPLITS:
-                        raise SourceError(
-                            f"{path}:{folder}/{split}: is none of {', '.join(SPLITS)}; rename it"
-                        )
-                    rows += [
-                        (
-                            path.name,
-                            f"{folder}/{split}/{id}/{view}",
-                            UNKNOWN_DETECTOR,
-                            id,
-                            _known(view.removesuffix(".png")) or np.nan,
-                            _label(folder),
-                            split,
-                        )
-                        for id, views in glitches.items()
-                        for view in views
-                    ]
-    except (OSError, AttributeError, RuntimeError) as error:
+            file.visititems(add)
+            return rows, unknown_classes(file)
+    except SourceError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
         raise SourceError(
             f"{path}: is not as the v1d0 file should be ({error}); download it again"
         ) from error
-    return rows, unknown
 
 
 def _known(seconds: str) -> float | None:

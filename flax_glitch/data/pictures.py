@@ -76,13 +76,12 @@ def load_picture(source: Path | bytes | np.ndarray, name: str = UNNAMED) -> Load
     Raises:
         PictureError: if the picture can't be read or isn't one that a network could judge.
     """
-    if isinstance(source, Path) and name == UNNAMED:
-        name = str(source)
-    name = printable(name)
     if isinstance(source, np.ndarray):
-        return _cut(_from_array(source, name))
-    data = _read(source, name) if isinstance(source, Path) else source
-    return _cut(_decode(data, name))
+        return _cut(_from_array(source, printable(name)))
+    if isinstance(source, Path):
+        name = printable(str(source) if name == UNNAMED else name)
+        source = _read(source, name)
+    return _cut(_decode(source, printable(name)))
 
 
 def resize(

@@ -46,11 +46,8 @@ _GLITCHES_A_CLASS = 40
 class Split:
     """The pictures of one split at the model's size, decoded one at a time when asked for.
 
-    Attributes:
-        name: which one.
-        table: a row a picture, see `table.COLUMNS`.
-        classes: the classes, whose places here are the class numbers.
-        records: random access to the pictures as PNG, in the order of the table.
+    The table has a row a picture (see `table.COLUMNS`), the records their PNG in the same order;
+    the places of the classes are the class numbers.
     """
 
     name: SplitName
@@ -171,7 +168,7 @@ def prepare(
         width: Width, pixels; 0: as wide as high.
         seed: Of the split by glitch, where the source has none of its own.
         cache: Folder to write below.
-        progress: Show a progress bar on stderr.
+        progress: Show progress bars on stderr.
 
     Raises:
         SourceError: if the source can't be used or the cache can't be written.

@@ -16,7 +16,6 @@ from flax_glitch.data.layouts import (
     WITHOUT_SPLIT,
     Layout,
     SourceError,
-    SplitName,
     find_layout,
     list_pictures,
     metadata_file,
@@ -65,22 +64,20 @@ def open_source(path: Path, seed: int = 0) -> Source:
     """
     layout = find_layout(path)
     rows, notices = list_pictures(path, layout)
-    table, said = _without_mislabelled(as_table(rows))
-    notices += said
-    metadata = metadata_file(path) if layout == "zenodo" else None
-    if metadata is not None:
-        table, said = _joined(table, metadata)
-        notices += said
+    table = as_table(rows)
+    wrong = (table["label"] == MISLABELLED[0]) & (table["id"] == MISLABELLED[1])
+    table = _without(table, wrong, "mislabelled in the public training set", notices)
+    if layout == "zenodo" and (metadata := metadata_file(path)):
+        table = _joined(table, metadata, notices)
     if table.empty:
         what = f"{path}: no pictures in class folders (such as {CLASSES[3]}/<name>.png)"
         raise SourceError("; ".join((what, *notices)))
     _refuse_conflicts(table)
-    table, said = _without_repeats(table)
-    notices += said
+    repeats = table.duplicated([*GLITCH, "duration"]) & table["duration"].notna()
+    table = _without(table, repeats, "pictures that repeat a window of their glitch", notices)
     _refuse_many_views(table)
     if layout in WITHOUT_SPLIT:
-        table, said = _split_by_glitch(table, seed)
-        notices += said
+        table = _split_by_glitch(table, seed, notices)
     return Source(path, layout, _sorted(table), tuple(notices))
 
 
@@ -110,11 +107,8 @@ def places(
 ) -> Int[np.ndarray, " sample"]:
     """Returns the place of each picture among the four windows of its glitch.
 
-    Windows that aren't known (NaN) take the first places that are free.
-
-    Args:
-        glitches: the glitch of each picture, numbered from 0; at most four pictures of one.
-        durations: its window, seconds.
+    Windows that aren't known (NaN) take the first places that are free. Glitches are numbered from
+    0 and have at most four pictures.
     """
     found = durations[:, None] == np.array(DURATIONS)
     known, place = found.any(axis=1), found.argmax(axis=1)
@@ -154,11 +148,11 @@ def chosen_classes(table: pd.DataFrame, classes: Sequence[str] = ()) -> tuple[st
     return chosen
 
 
-def _without_mislabelled(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    wrong = (table["label"] == MISLABELLED[0]) & (table["id"] == MISLABELLED[1])
-    names = table["path"][wrong].tolist()
-    said = f"mislabelled in the public training set, left out: {some(names)}"
-    return table[~wrong], [said] if names else []
+def _without(table: pd.DataFrame, wrong: pd.Series, why: str, notices: list[str]) -> pd.DataFrame:
+    """Returns the table without the wrong pictures; a notice lists them."""
+    if names := table["path"][wrong].tolist():
+        notices.append(f"{why}, left out: {some(names)}")
+    return table[~wrong]
 
 
 def _refuse_conflicts(table: pd.DataFrame) -> None:
@@ -169,22 +163,15 @@ def _refuse_conflicts(table: pd.DataFrame) -> None:
         return
     ifo, id = faulty.index[0]
     pictures = grouped.get_group((ifo, id))
-    column = "label" if faulty["label"].iloc[0] > 1 else "split"
+    two_labels = faulty["label"].iloc[0] > 1
+    column, what = ("label", "under two labels") if two_labels else ("split", "in two splits")
     first = pictures.iloc[0]
     other = pictures[pictures[column] != first[column]].iloc[0]
-    what = "under two labels" if column == "label" else "in two splits"
     more = f" (and {len(faulty) - 1} more such glitches)" if len(faulty) > 1 else ""
     raise SourceError(
         f"glitch {ifo}_{id} is {what}: {picture_name(first)} and {picture_name(other)}{more}; "
         "keep each in one place"
     )
-
-
-def _without_repeats(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    repeats = table.duplicated([*GLITCH, "duration"]) & table["duration"].notna()
-    names = table["path"][repeats].tolist()
-    said = f"pictures that repeat a window of their glitch, left out: {some(names)}"
-    return table[~repeats], [said] if names else []
 
 
 def _refuse_many_views(table: pd.DataFrame) -> None:
@@ -196,7 +183,7 @@ def _refuse_many_views(table: pd.DataFrame) -> None:
             )
 
 
-def _split_by_glitch(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
+def _split_by_glitch(table: pd.DataFrame, seed: int, notices: list[str]) -> pd.DataFrame:
     """Draws a split within each class, 70/15/15, by rank so that new files move few glitches."""
     glitches = table[[*GLITCH, "label"]].drop_duplicates()
     ranks = [f"{seed} {ifo} {id}" for ifo, id in zip(glitches["ifo"], glitches["id"], strict=True)]
@@ -207,22 +194,18 @@ def _split_by_glitch(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list
     sizes = glitches.groupby("label").size()
     for label, count in sizes.items():
         glitches.loc[glitches["label"] == label, "split"] = _shares(count)
-    drawn = table.drop(columns="split").merge(glitches[[*GLITCH, "split"]], on=GLITCH)
-    notices = []
     if single := ordered(sizes.index[sizes == 1]):
         notices.append(f"one glitch only, put into training: {', '.join(single)}")
     if pairs := ordered(sizes.index[sizes == 2]):
         notices.append(f"two glitches only, none in validation: {', '.join(pairs)}")
-    return drawn, notices
+    return table.drop(columns="split").merge(glitches[[*GLITCH, "split"]], on=GLITCH)
 
 
-def _shares(count: int) -> list[SplitName]:
+def _shares(count: int) -> list[str]:
     """Returns the split of each of a class's ranked glitches; a single one is for training."""
     held_out = max(1, round(HELD_OUT * count))
-    shares: list[SplitName] = ["train"] * count
-    shares[1 : 1 + held_out] = ["test"] * min(held_out, count - 1)
-    shares[1 + held_out : 1 + 2 * held_out] = ["validation"] * min(held_out, count - 1 - held_out)
-    return shares
+    names, sizes = ["train", "test", "validation", "train"], [1, held_out, held_out, count]
+    return np.repeat(names, sizes)[:count].tolist()
 
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:
@@ -236,29 +219,21 @@ def _sorted(table: pd.DataFrame) -> pd.DataFrame:
     return as_table(sorted(table.itertuples(index=False), key=place))
 
 
-def _joined(table: pd.DataFrame, file: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Returns the pictures that have a row in Zenodo's table, with its split, and what to say.
-
-    Raises:
-        SourceError: if the table is faulty or disagrees with the folders about a label.
-    """
+def _joined(table: pd.DataFrame, file: Path, notices: list[str]) -> pd.DataFrame:
+    """Returns the pictures that have a row in Zenodo's table, with its split."""
     said = _read_metadata(file)
-    known = table["id"].isin(said["id"])
-    joined = table[known].drop(columns="split").merge(said, on="id")
-    wrong = joined[joined["label"] != joined["said"]]
-    if len(wrong):
-        row = wrong.iloc[0]
+    missing = ~said["id"].isin([*table["id"], MISLABELLED[1]])
+    without_row = ~table["id"].isin(said["id"])
+    table = _without(table, without_row, f"pictures without a row in {file.name}", notices)
+    if without_picture := said["id"][missing].tolist():
+        notices.append(f"glitches in {file.name} without pictures: {some(without_picture)}")
+    joined = table.drop(columns="split").merge(said, on="id")
+    for _, row in joined[joined["label"] != joined["said"]].iterrows():
         raise SourceError(
             f"glitch {row['id']} is under two labels: {row['label']} in {row['path']}, "
             f"{row['said']} in {file}; correct one of them"
         )
-    notices = []
-    if without_row := table["path"][~known].tolist():
-        notices.append(f"pictures without a row in {file.name}, left out: {some(without_row)}")
-    missing = ~said["id"].isin([*table["id"], MISLABELLED[1]])
-    if without_picture := said["id"][missing].tolist():
-        notices.append(f"glitches in {file.name} without pictures: {some(without_picture)}")
-    return joined[list(COLUMNS)], notices
+    return joined[list(COLUMNS)]
 
 
 def _read_metadata(file: Path) -> pd.DataFrame:
@@ -267,10 +242,10 @@ def _read_metadata(file: Path) -> pd.DataFrame:
         read = pd.read_csv(file, dtype=str, keep_default_na=False, encoding_errors="replace")
     except ValueError as error:
         raise SourceError(f"{file}: is no CSV table ({error}); download it again") from None
-    needed = {"gravityspy_id", "label", "sample_type"}
-    if missing := sorted(needed - set(read.columns)):
+    if missing := sorted({"gravityspy_id", "label", "sample_type"} - set(read.columns)):
         raise SourceError(f"{file}: has no column {', '.join(missing)}; is it the right table?")
-    said = read.set_axis(read.index + 2).rename(columns={"gravityspy_id": "id"}).astype(object)
+    read.index += 2  # now the numbers of lines
+    said = read.rename(columns={"gravityspy_id": "id"}).astype(object)
     said["split"] = said["sample_type"].str.strip().str.lower()
     for line, name in said["sample_type"][~said["split"].isin(SPLITS)].items():
         raise SourceError(

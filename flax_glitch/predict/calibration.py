@@ -13,7 +13,7 @@ from scipy.special import log_softmax, softmax
 
 from flax_glitch.arrays import Labels
 from flax_glitch.checkpoint import Calibration
-from flax_glitch.checkpoint.description import QUANTILES
+from flax_glitch.checkpoint.model import QUANTILES
 from flax_glitch.classes import DURATIONS, NONE_OF_THE_ABOVE
 
 ENOUGH = 20
@@ -55,7 +55,9 @@ def fit(
         classes: the model's, in the order of scores.
         seed: of the windows that are drawn.
     """
-    members, windows = _shuffled(glitches, seed), np.bincount(glitches)
+    windows = np.bincount(glitches)
+    shuffled = np.lexsort((np.random.default_rng(seed).random(len(glitches)), glitches))
+    members = np.split(shuffled, np.cumsum(windows)[:-1])
     found: list[Calibration] = []
     for count in range(1, len(DURATIONS) + 1):
         whole = fused if count > 1 else None
@@ -80,13 +82,8 @@ def fitted_temperature(scores: Scores, labels: Labels) -> float:
     The squared distance of probabilities is bounded: likelihood would let a few mislabelled
     glitches make all the others unsure. The truth is taken to be the given class in n + 1 of n + 2
     cases (Platt 1999), or a network that errs nowhere in validation would be called certain.
-
-    Args:
-        scores: logits or log-probabilities, the glitch's own.
-        labels: true classes.
     """
-    doubt = 1 / (len(scores) + 2)
-    count = scores.shape[1]
+    doubt, count = 1 / (len(scores) + 2), scores.shape[1]
     true = np.arange(count) == np.asarray(labels)[:, None]
     wanted = np.where(true, 1 - doubt, doubt / (count - 1))
 
@@ -104,19 +101,15 @@ def unlikeness(
 ) -> Float[np.ndarray, "*glitch"]:
     """Returns the out-of-distribution score of glitches.
 
-    It is the log-probability of None_of_the_Above by the mean logits. In training that class has
-    made-up shapes of many kinds, so it answers for what is none of the others: outlier exposure
-    (Hendrycks et al. 2019, arXiv:1812.04606). docs/experiments.md compares it with the energy and
-    with distances of embeddings. A model without that class takes the log of what the greatest
-    probability leaves over (Hendrycks and Gimpel 2017, arXiv:1610.02136).
+    It is the log-probability of None_of_the_Above by the mean logits of its windows, or those of
+    all together. In training that class has made-up shapes of many kinds, so it answers for what is
+    none of the others: outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606).
+    docs/experiments.md compares it with the energy and with distances of embeddings. A model
+    without that class takes the log of what the greatest probability leaves over (Hendrycks and
+    Gimpel 2017, arXiv:1610.02136).
 
-    The mean distance of strange colours comes on top, since a network is sure of photographs, as of
-    the brightest glitches: a score above 0 tells of such.
-
-    Args:
-        logits: of each window, or of all together.
-        colours: `colour_distance` of each window.
-        classes: the model's, in the order of logits.
+    The mean `colour_distance` of windows in strange colours comes on top, since a network is sure
+    of photographs, as of the brightest glitches: a score above 0 tells of such.
     """
     probabilities = log_softmax(logits.mean(axis=-2).astype(float), axis=-1)
     if NONE_OF_THE_ABOVE in classes:
@@ -135,16 +128,12 @@ def conformal_set(
     least `coverage`. See Angelopoulos and Bates 2021 (arXiv:2107.07511), section 1. The most
     probable class is always among them.
     """
-    order = np.argsort(-probabilities, kind="stable")
-    kept = max(1, int(np.sum(1 - probabilities <= _threshold(calibration, coverage))))
-    return order[:kept]
-
-
-def _threshold(calibration: Calibration, coverage: float) -> float:
-    """The score that new glitches stay below so often, n + 1 being those measured and a new one."""
+    # n + 1 are those measured and a new one, whose score stays below the threshold so often
     level = math.ceil((calibration.n + 1) * coverage - 1e-9) / calibration.n
     quantile = math.ceil((QUANTILES - 1) * level - 1e-9)
-    return calibration.scores[quantile] if level <= 1 else 1.0
+    threshold = calibration.scores[quantile] if level <= 1 else 1.0
+    order = np.argsort(-probabilities, kind="stable")
+    return order[: max(1, int(np.sum(1 - probabilities <= threshold)))]
 
 
 def _measured(
@@ -160,9 +149,3 @@ def _measured(
     quantiles = np.quantile(np.clip(1 - true, 0, 1), shares, method="inverted_cdf")
     unlike = np.quantile(unlikeness(logits, colours, classes), LIKE, method="higher")
     return Calibration(temperature, float(unlike), tuple(quantiles.tolist()), len(labels))
-
-
-def _shuffled(glitches: Int[np.ndarray, " sample"], seed: int) -> list[np.ndarray]:
-    """The pictures of each glitch, in random order."""
-    order = np.lexsort((np.random.default_rng(seed).random(len(glitches)), glitches))
-    return np.split(order, np.cumsum(np.bincount(glitches))[:-1])

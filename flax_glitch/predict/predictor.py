@@ -1,9 +1,9 @@
 """The predictor: a checkpoint made ready, pictures in, verdicts out."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -30,20 +30,24 @@ PictureLike = Path | str | bytes | np.ndarray | LoadedPicture
 """A picture: its path, the bytes of its file, its pixels, or already loaded."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _View:
+class _View(NamedTuple):
+    """A picture at the model's size: whole ones would fill the memory."""
+
     name: str
     ifo: str | None
     gravityspy_id: str | None
     duration: float | None
     pixels: Picture
     geometry: str
+    gps: float | None = None
+    q: float | None = None
 
 
 class Predictor:
     """A trained model with its preprocessing.
 
     Attributes:
+        folder: where it was loaded from.
         name: name of the run that trained it.
         sha256: hash of its arrays.
         preprocessing: how pictures become its input.
@@ -53,20 +57,17 @@ class Predictor:
         split_seed: seed of the split by glitch that it was trained with.
         merged: whether it judges the windows of a glitch together.
         trained_on: what it was trained on, in a sentence.
-        folder: where it was loaded from.
     """
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
-        model, description = load_model(self.folder)
-        self.name, self.sha256 = description.name, description.sha256
-        self.classes = description.classes
-        self.preprocessing, self.calibration = description.preprocessing, description.calibration
-        self.merged = MODELS[description.model.name].merged
-        self.split_seed: int = (
-            description.provenance.get("config", {}).get("data", {}).get("split_seed", 0)
-        )
-        self.trained_on: str = description.provenance.get("trained_on", "See the model card.")
+        model, said = load_model(self.folder)
+        self.name, self.sha256, self.classes = said.name, said.sha256, said.classes
+        self.preprocessing, self.calibration = said.preprocessing, said.calibration
+        self.merged = MODELS[said.model.name].merged
+        data = said.provenance.get("config", {}).get("data", {})
+        self.split_seed: int = data.get("split_seed", 0)
+        self.trained_on: str = said.provenance.get("trained_on", "See the model card.")
         self.card = read_card(self.folder)
         graphdef, self._state = nnx.split(model)
         self._forward = make_forward(graphdef, self.preprocessing)
@@ -79,6 +80,11 @@ class Predictor:
             CheckpointError: if the folder is absent, foreign or damaged.
         """
         return cls(folder)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Name and sha256, which answers carry."""
+        return {"name": self.name, "sha256": self.sha256}
 
     def predict(
         self, pictures: PictureLike | list[PictureLike] | tuple[PictureLike, ...]
@@ -103,51 +109,28 @@ class Predictor:
     def classify(
         self, paths: Sequence[Path], names: Sequence[str] | None = None
     ) -> Iterator[Prediction | Failure]:
-        """Yields a verdict a glitch and a failure a bad picture, of many pictures.
+        """Returns a verdict a glitch and a failure a bad picture, of many picture files.
 
-        Args:
-            paths: picture files.
-            names: what the files are called, if not by their paths; pictures whose names share
-                detector and id are windows of one glitch.
+        Pictures whose names, by default their paths, share detector and id are windows of one
+        glitch.
         """
         groups: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
         for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
             parsed = parse_name(Path(name).name)
             groups.setdefault(parsed[:2] if parsed else (str(path),), []).append((path, name))
-        waiting: list[list[_View]] = []
-        for group in groups.values():
-            glitch, failures = self._load_glitch(group)
-            yield from failures
-            waiting += [glitch] if glitch else []
-            if sum(map(len, waiting)) >= SIZES[-1]:
-                yield from self._predict(waiting)
-                waiting = []
-        yield from self._predict(waiting)
+        return self._in_batches(chain.from_iterable(map(self._load_glitch, groups.values())))
 
     def classify_scans(
         self, scans: Iterable[Scan | Failure], ids: Iterable[str | None] = repeat(None)
     ) -> Iterator[Prediction | Failure]:
-        """Yields a verdict a scan, in order but for failures, which are passed on at once.
+        """Returns a verdict a scan, in order but for failures, which are passed on at once.
 
-        Args:
-            scans: what strain shows of each event.
-            ids: the glitches' ids, one for each of the scans and failures.
+        Each scan and failure has an id, that of its glitch.
         """
-        waiting: list[tuple[Scan, list[_View]]] = []
-        for scan, id in zip(scans, ids, strict=False):
-            if isinstance(scan, Failure):
-                yield scan
-                continue
-            waiting.append((scan, self._views(scan, id)))
-            if len(waiting) * len(DURATIONS) >= SIZES[-1]:
-                yield from self._predict_scans(waiting)
-                waiting = []
-        yield from self._predict_scans(waiting)
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Name and sha256, which answers carry."""
-        return {"name": self.name, "sha256": self.sha256}
+        return self._in_batches(
+            scan if isinstance(scan, Failure) else self._views(scan, id)
+            for scan, id in zip(scans, ids, strict=False)
+        )
 
     def seen(self, picture: PictureLike) -> np.ndarray:
         """Returns a picture as the network sees it, cropped and resized, (size, size, 3), 0 to 255.
@@ -158,11 +141,10 @@ class Predictor:
         return self._load(picture).pixels
 
     def forward(self, views: RawViews, mask: Mask) -> jax.Array:
-        """Returns the logits (batch, view, 22) of pictures at the model's size."""
+        """Returns the logits (batch, view, class) of pictures at the model's size."""
         return self._forward((self._state,), views, mask)
 
     def _load(self, picture: PictureLike, name: str | None = None) -> _View:
-        """Loads a picture at the model's size: whole ones would fill the memory."""
         if isinstance(picture, str):
             picture = Path(picture)
         name = name or (str(picture) if isinstance(picture, Path) else "picture")
@@ -171,41 +153,51 @@ class Predictor:
         pixels = resize(loaded.pixels, *self.preprocessing.shape)
         return _View(name, ifo, gravityspy_id, duration, pixels, loaded.geometry)
 
-    def _load_glitch(self, group: Sequence[tuple[Path, str]]) -> tuple[list[_View], list[Failure]]:
-        """Loads the views of a glitch; of more than four nobody knows which to take."""
+    def _load_glitch(self, group: Sequence[tuple[Path, str]]) -> Iterator[Failure | list[_View]]:
+        """Yields failures, then the views of a glitch; of more than four none is known to be it."""
         views: list[_View] = []
-        failures = []
         for path, name in group:
             try:
                 view = self._load(path, name)
             except PictureError as error:
-                failures.append(Failure(name, str(error).removeprefix(f"{name}: ")))
+                yield Failure(name, str(error).removeprefix(f"{name}: "))
                 continue
             if repeats := _repeats(view, views):
-                failures.append(Failure(name, repeats))
+                yield Failure(name, repeats)
             else:
                 views.append(view)
         if len(views) > len(DURATIONS):
             listed = ", ".join(Path(view.name).name for view in views)
             said = f"is one of {len(views)} views of its glitch ({listed}); give one to four"
-            return [], failures + [Failure(view.name, said) for view in views]
-        return sorted(views, key=lambda view: view.duration or 0.0), failures
+            yield from (Failure(view.name, said) for view in views)
+        elif views:
+            yield sorted(views, key=lambda view: view.duration or 0.0)
 
     def _views(self, scan: Scan, id: str | None) -> list[_View]:
         name, shape = event_name(scan.detector, scan.gps), self.preprocessing.shape
         return [
-            _View(name, scan.detector, id, duration, resize(pixels, *shape), "strain")
-            for duration, pixels in scan.views.items()
+            _View(name, scan.detector, id, window, resize(p, *shape), "strain", scan.gps, scan.q)
+            for window, p in scan.views.items()
         ]
 
-    def _predict_scans(self, scans: Sequence[tuple[Scan, list[_View]]]) -> Iterator[Prediction]:
-        verdicts = self._predict([views for _, views in scans])
-        for (scan, views), verdict in zip(scans, verdicts, strict=True):
-            yield dataclasses.replace(verdict, inputs=(views[0].name,), gps=scan.gps, q=scan.q)
+    def _in_batches(
+        self, glitches: Iterable[Failure | list[_View]]
+    ) -> Iterator[Prediction | Failure]:
+        """Yields failures at once, and verdicts whenever there are enough pictures for a batch."""
+        waiting: list[list[_View]] = []
+        for glitch in glitches:
+            if isinstance(glitch, Failure):
+                yield glitch
+                continue
+            waiting.append(glitch)
+            if sum(map(len, waiting)) >= SIZES[-1]:
+                yield from self._predict(waiting)
+                waiting = []
+        yield from self._predict(waiting)
 
     def _predict(self, glitches: Sequence[Sequence[_View]]) -> Iterator[Prediction]:
         units = [unit for glitch in glitches for unit in self._units(glitch)]
-        logits = iter(self._logits(units))
+        logits = self._logits(units)
         for glitch in glitches:
             each = np.stack([next(logits) for _ in glitch])
             whole = next(logits)[None] if self.merged and len(glitch) > 1 else each
@@ -217,7 +209,7 @@ class Predictor:
             return [{0: view.pixels} for view in glitch]
         durations = np.array([view.duration for view in glitch], float)
         each = places(np.zeros(len(glitch), int), durations).tolist()
-        whole = dict(zip(each, (view.pixels for view in glitch), strict=True))
+        whole = {place: view.pixels for place, view in zip(each, glitch, strict=True)}
         alone = [{place: whole[place]} for place in each]
         return [*alone, whole] if len(glitch) > 1 else alone
 
@@ -234,21 +226,21 @@ class Predictor:
             yield from np.asarray(self.forward(views, mask))[: len(chunk), 0]
 
     def _verdict(self, glitch: Sequence[_View], each: np.ndarray, whole: np.ndarray) -> Prediction:
-        """Returns the verdict by the logits of each picture, and those that judge the glitch.
-
-        The mean of logits is, but for a constant, that of log-probabilities.
-        """
-        raw = whole.mean(axis=0, dtype=float)
+        """Returns the verdict by the logits of each picture, and those that judge the glitch."""
+        raw = whole.mean(axis=0, dtype=float)  # but for a constant the mean log-probability
         colours = np.array([colour_distance(view.pixels) for view in glitch])
+        first, names = glitch[0], tuple(view.name for view in glitch)
         return Prediction(
             names=self.classes,
-            inputs=tuple(view.name for view in glitch),
-            gravityspy_id=glitch[0].gravityspy_id,
-            ifo=glitch[0].ifo,
+            inputs=names if first.gps is None else names[:1],
+            gravityspy_id=first.gravityspy_id,
+            ifo=first.ifo,
             durations=tuple(view.duration for view in glitch),
             geometry=tuple(view.geometry for view in glitch),
             per_view=softmax(each / temperature_of(self.calibration, 1), axis=-1),
             probabilities=softmax(raw / temperature_of(self.calibration, len(glitch))),
+            gps=first.gps,
+            q=first.q,
             raw=raw,
             ood_score=float(unlikeness(whole, colours, self.classes)),
             calibration=self.calibration[len(glitch) - 1] if self.calibration else None,

@@ -51,19 +51,16 @@ class Prediction:
     Attributes:
         names: the classes of the model, in the order of probabilities.
         inputs: names of its pictures; one name for all four that were made of strain.
-        gravityspy_id: its id, where the names tell.
-        ifo: its detector, where the names tell.
+        gravityspy_id: its id, where the names tell; so is its detector, `ifo`.
         durations: the window of each picture in seconds, None where the name doesn't tell.
         geometry: the known layout of each picture, "framed" if a figure's axes were found,
             "unknown" if it was used whole, "strain" if it was made of strain.
         per_view: class probabilities of each picture by itself.
         probabilities: class probabilities of the glitch, calibrated if the model is.
-        gps: its time in GPS seconds, where strain was given.
-        q: the Q of its pictures, where strain was given.
+        gps: its time in GPS seconds, where strain was given, as is the Q of its pictures.
         raw: logits that these are the softmax of, at the calibration's temperature; the mean of
             its pictures', or the network's own if it judges them together.
-        ood_score: how unlike the training pictures it is; see `unlike` and
-            `calibration.unlikeness`.
+        ood_score: how unlike the training pictures it is, see `calibration.unlikeness`.
         calibration: what validation says of glitches in so many pictures, if the model has any.
     """
 
@@ -110,9 +107,7 @@ class Prediction:
     def classes(self, coverage: float) -> tuple[str, ...]:
         """Returns the classes, best first, that hold the true one with this chance.
 
-        Args:
-            coverage: share of glitches, above 0 and below 1, whose class shall be among them; holds
-                for glitches like those of validation.
+        It holds for glitches like those of validation.
 
         Raises:
             ValueError: if the model isn't calibrated, or there is no such share.
@@ -149,16 +144,13 @@ def as_objects(
 ) -> list[dict[str, Any]]:
     """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
 
-    Where strain was given, there is one object a glitch, with its GPS time and Q.
-
-    Args:
-        result: the verdict on a glitch, or a failed picture.
-        model: name and sha256 of the model.
-        coverage: chance that the set shall have to hold the true class; None: no set.
+    Where strain was given, there is one object a glitch, with its GPS time and Q. With a coverage
+    there is also the set of classes that holds the true one with this chance.
     """
     if isinstance(result, Failure):
         return [{"input": result.input, "error": result.error}]
     windows = [window_name(duration) for duration in result.durations]
+    best = [ranked(result.names, row)[0] for row in result.per_view]
     verdict = {
         "gravityspy_id": result.gravityspy_id,
         "ifo": result.ifo,
@@ -167,8 +159,8 @@ def as_objects(
         "confidence": result.confidence,
         "probabilities": _by_class(result, result.probabilities),
         "per_view": {
-            window: dict(zip(("class", "confidence"), ranked(result.names, row)[0], strict=True))
-            for window, row in zip(windows, result.per_view, strict=True)
+            window: {"class": name, "confidence": confidence}
+            for window, (name, confidence) in zip(windows, best, strict=True)
         },
         "ood_score": result.ood_score,
         "unlike_training": result.unlike,
@@ -195,32 +187,24 @@ def render(
 ) -> Iterator[str]:
     """Yields the text of results piece by piece: JSON and CSV as they come, a table at the end.
 
-    Args:
-        results: verdicts and failures.
-        form: json: one object a line, one a picture; csv: one row a picture; table: a row a glitch.
-            Of strain there is one object or row a glitch.
-        model: name and sha256 of the model.
-        classes: its classes.
-        top_k: classes shown in a row of the table.
-        header: begin a CSV with its header.
-        coverage: chance that a set of classes shall have to hold the true one; None: no sets.
+    JSON has one object a line and picture, CSV a row a picture, and the table a row a glitch with
+    its `top_k` classes; of strain there is one object or row a glitch. With a coverage there are
+    also the sets of classes that hold the true one with this chance.
     """
     if form == "table":
         yield as_table(list(results), top_k, coverage)
         return
-    columns = csv_columns(classes)
+    columns = (*COLUMNS, *(f"p({name})" for name in classes))
     if form == "csv" and header:
-        yield csv_line(columns, dict(zip(columns, columns, strict=True)))
+        yield _csv(columns, [dict(zip(columns, columns, strict=True))])
     for result in results:
         if form == "json":
             yield "".join(json.dumps(item) + "\n" for item in as_objects(result, model, coverage))
         else:
-            yield "".join(csv_line(columns, row) for row in _csv_rows(result, model, coverage))
+            yield _csv(columns, _csv_rows(result, model, coverage))
 
 
-def as_table(
-    results: Sequence[Prediction | Failure], top_k: int = 5, coverage: float | None = None
-) -> str:
+def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: float | None) -> str:
     """Returns a text table with one row a glitch, failed pictures last."""
     verdicts = [result for result in results if isinstance(result, Prediction)]
     sets = [f"{100 * coverage:g}% set"] if coverage else []
@@ -237,20 +221,14 @@ def as_table(
     return "".join(line + "\n" for line in lines if verdicts or failures)
 
 
-def csv_columns(classes: Sequence[str]) -> tuple[str, ...]:
-    """Returns all columns of the CSV."""
-    return (*COLUMNS, *(f"p({name})" for name in classes))
-
-
-def csv_line(columns: Sequence[str], row: Mapping[str, Any]) -> str:
-    """Returns a row of the CSV, with the end of its line."""
-    text = io.StringIO()
-    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerow(row)
-    return text.getvalue()
-
-
 def _by_class(result: Prediction, values: np.ndarray) -> dict[str, float]:
     return dict(zip(result.names, map(float, values), strict=True))
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _csv_rows(
@@ -270,11 +248,11 @@ def _csv_rows(
 
 
 def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[str, ...]:
-    others = ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:])
-    name = result.inputs[0]
-    if result.gravityspy_id is not None and result.gps is None:
-        name = result.gravityspy_id
-    windows = " ".join(window_name(duration) for duration in result.durations)
-    label = result.label + " *" * bool(result.unlike)
-    sets = [" ".join(result.classes(coverage))] if coverage else []
-    return name, windows, label, f"{result.confidence:.3f}", *sets, others
+    return (
+        (result.gps is None and result.gravityspy_id) or result.inputs[0],
+        " ".join(map(window_name, result.durations)),
+        result.label + " *" * bool(result.unlike),
+        f"{result.confidence:.3f}",
+        *([" ".join(result.classes(coverage))] if coverage else []),
+        ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:]),
+    )
