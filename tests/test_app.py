@@ -378,6 +378,10 @@ def test_only_the_three_named_functions_are_open_to_programs(address):
         assert httpx.get(address + path).status_code in (403, 404)
 
 
+def test_the_page_has_its_own_styles(address):
+    assert ".verdict.failed" in httpx.get(f"{address}config").json()["css"]
+
+
 def test_pages_may_load_nothing_from_elsewhere(address):
     policy = httpx.get(address).headers["content-security-policy"]
     assert "default-src 'self'" in policy
