@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -73,8 +74,7 @@ def train_gan(split: Split, folder: Path, *, seed: int = 0, epochs: int | None =
     units = known_windows(split)
     steps = STEPS if epochs is None else epochs * -(-len(units) // BATCH)
     state, learnt = initial_gan(seed, len(split.classes)), _digest(split)
-    states = RunStates(folder)
-    try:
+    with closing(RunStates(folder)) as states:
         if states.newest is None:
             write_whole(folder / LEARNT, learnt)
         elif not (folder / LEARNT).exists() or (folder / LEARNT).read_text() != learnt:
@@ -83,8 +83,6 @@ def train_gan(split: Split, folder: Path, *, seed: int = 0, epochs: int | None =
             state, _ = states.restore(state)
         if state.step < steps:
             state = _run(state, read_glitches(split, units), steps, states)
-    finally:
-        states.close()
     return averaged_generator(state, len(split.classes))
 
 
