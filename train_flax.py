@@ -4,6 +4,7 @@
     python train_flax.py --source gravity-spy/            the report's ResNet50 on real pictures
     python train_flax.py --source gravity-spy/ --weights none --size 96 --epochs 20
     python train_flax.py --source gravity-spy/ --model vgg16      another of the report's systems
+    python train_flax.py --source gravity-spy/ --classes Blip Tomte Whistle     some classes alone
     python train_flax.py --run NAME --resume              go on with a run that was stopped
 
 With --source the settings start from the paper preset, without it from quick (shown below).

@@ -211,10 +211,7 @@ def fine_tuned(given: argparse.Namespace, source: Path) -> Path:
 
 def tell(parts: Sequence[Fold], given: argparse.Namespace, later: int) -> str:
     """Prints and writes the metrics of all folds together, and returns them for the model card."""
-    outputs, bare = (
-        honest(parts),
-        join([dataclasses.replace(part.outputs, calibration=()) for part in parts]),
-    )
+    outputs, bare = honest(parts), join([part.outputs.uncalibrated for part in parts])
     measured = summary(outputs)
     for kind, metrics in summary(bare).items():
         measured[kind]["ece_uncalibrated"] = metrics["ece_uncalibrated"]

@@ -3,6 +3,8 @@
     python benchmarks/startup.py [--runs 9]
 
 Prints the median and the extremes of the wall time of each, in seconds, Python's start included.
+Seen on 2 busy x86 cores, 2026-11-25, Python 3.11: --help 0.18, classify --help 0.36, the Predictor
+6.8. With all commands imported at the start, as it was before, the first two took 12.1 and 7.0.
 """
 
 import argparse

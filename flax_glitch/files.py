@@ -144,15 +144,21 @@ def download(url: str, goal: Path, *, host: str = "", md5: str = "", progress: b
     with locked(goal.with_name("lock"), progress), open_session(host or url) as session:
         if is_intact(goal, md5):  # another has fetched it meanwhile
             return goal
-        for pause in (*PAUSES, 0.0):
+        for _ in tries():
             if _go_on(session, url, part, progress):
                 _accept(part, goal, md5)
                 return part.replace(goal)
-            time.sleep(pause)
     raise BrokenOffError(
         f"broke off {len(PAUSES) + 1} times, at last after {_size(part):,} bytes; try again, it "
         "goes on from there"
     )
+
+
+def tries() -> Iterator[None]:
+    """Yields for each try at a server, the later ones after a pause."""
+    for pause in (0.0, *PAUSES):
+        time.sleep(pause)
+        yield
 
 
 def _go_on(session: requests.Session, url: str, part: Path, progress: bool) -> bool:
@@ -228,7 +234,7 @@ def why(error: Exception) -> str:
     """Returns in a few words why something couldn't be fetched."""
     match error:
         case InvalidSchema():
-            return f"leads to another host, which isn't asked ({error})"
+            return f"leads to another host, which isn't asked ({error}); try again later"
         case HTTPError(response=answer):
             return f"the answer is {answer.status_code} {answer.reason}"
         case requests.RequestException():

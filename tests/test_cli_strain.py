@@ -198,6 +198,19 @@ def test_a_stopped_table_goes_on_and_ends_as_if_it_had_never_been(
     assert classify(*TABLE, "--out", stopped) == 0 and len(transform.asked) == 10
 
 
+def test_of_a_table_stopped_while_it_is_drawn_the_rows_that_are_done_are_there(
+    classify, place, transform
+):
+    rows = [f"{1010 + number},H1,id{number}," for number in range(10)]
+    write_table(place / "table.csv", rows)
+    transform.stop_at = 7
+    assert classify(*TABLE, "--out", "v.csv", "--pictures", "kept") == 130
+    assert [row["gravityspy_id"] for row in read_csv(place / "v.csv")] == [
+        f"id{number}" for number in range(4)
+    ]  # a batch
+    assert len(list((place / "kept").iterdir())) == 7 * 4
+
+
 def test_failed_rows_are_tried_again(classify, place, transform):
     file = place / "strain" / NAME
     write_strain(place / "strain" / "L-L1_MADE_4KHZ_R1-1000-32.hdf5", NOISE, 1000, detector="L1")

@@ -101,7 +101,7 @@ def test_a_learning_rate_that_would_rise_is_refused():
 
 def test_a_model_that_there_is_not_is_refused():
     config = dataclasses.replace(Config(), model=ModelConfig("alexnet"))
-    with pytest.raises(UsageError, match="--model alexnet: there is none; choose from resnet50"):
+    with pytest.raises(ValueError, match="'alexnet': no such model; there are resnet50, vgg16"):
         check(config)
 
 

@@ -146,7 +146,7 @@ def test_learning_curves_show_both_splits_and_leave_gaps_where_a_metric_is_none(
     assert len(panels) == 8
     training, validation, best = panels["PR-AUC (macro)"].lines
     np.testing.assert_array_equal(training.get_ydata(), [0.5, np.nan, 0.5])
-    np.testing.assert_array_equal(validation.get_ydata(), [0.5, np.nan])
+    np.testing.assert_array_equal(validation.get_ydata(), [0.5, np.nan, np.nan])
     assert best.get_xdata()[0] == 2
 
 

@@ -169,13 +169,14 @@ def test_a_fault_is_raised_in_its_turn():
 
 
 @pytest.mark.parametrize(("finish", "expected"), [(False, []), (True, [0, 1, 2])])
-def test_stopped_early_it_finishes_what_it_took_or_waits_for_nothing(finish, expected):
-    done, started, gate = [], threading.Event(), threading.Event()
+def test_stopped_early_it_finishes_and_hands_on_what_it_took_or_waits_for_nothing(finish, expected):
+    done, got, started, gate = [], [], threading.Event(), threading.Event()
 
     def slow(number):
         started.set()
         gate.wait(0.5)
         done.append(number)
+        return number
 
     def items():
         yield from range(3)
@@ -183,8 +184,9 @@ def test_stopped_early_it_finishes_what_it_took_or_waits_for_nothing(finish, exp
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(ahead(slow, items(), 1, finish=finish))
-    assert done == expected
+        for result in ahead(slow, items(), 1, finish=finish):
+            got.append(result)
+    assert done == got == expected
     gate.set()
 
 

@@ -46,6 +46,7 @@ def evaluate_checkpoint(
     predictor = open_predictor(checkpoint, cache)
     folder = out or predictor.folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
+    trained = trained_glitches(predictor.folder)
     seed = predictor.split_seed if seed is None else seed
     prepared = prepare(source, *predictor.preprocessing.shape, seed=seed, cache=cache)
     prepared = prepared.only(predictor.classes)
@@ -56,7 +57,7 @@ def evaluate_checkpoint(
         raise ValueError(f"the {split} split holds no pictures; try --split all")
     outputs = join([evaluate(predictor, part) for part in parts])
     judged = glitch_names(outputs.table)
-    if both := len(judged & trained_glitches(predictor.folder)):
+    if both := len(judged & trained):
         tqdm.write(f"note: {both} of these {len(judged)} glitches were trained on", sys.stderr)
     measured = summary(outputs)
     provenance = {

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -34,6 +35,9 @@ PANELS = {
 }
 """Metrics of the learning curves, with their titles."""
 
+SETTINGS = {"learning_rate": "Learning rate", "pictures_per_second": "Pictures per second"}
+"""What is drawn beside them."""
+
 COLUMNS = 6
 """Pictures in a row of a gallery."""
 
@@ -41,12 +45,19 @@ _VIRIDIS = matplotlib.colormaps["viridis"]
 _DASHES = ((0, ()), (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1)), (0, (1, 1)))
 _MARKERS = ("s--", "o-", "^-.")
 _COLOURS = _VIRIDIS(np.linspace(0, 0.8, NAMED_CURVES))
+_LINES = {
+    "training": {"color": _VIRIDIS(0.75), "marker": "o"},
+    "validation": {"color": _VIRIDIS(0.15), "marker": "s"},
+}
 _BAR = 0.38
 """Height of a bar; two share a system's place, which is 1 high."""
 _BARS = {
     "per_image": ("each picture by itself", _VIRIDIS(0.72)),
     "per_glitch": ("windows of a glitch fused", _VIRIDIS(0.3)),
 }
+
+_Answers = tuple[Probabilities, Labels, Sequence[str]]
+"""Probabilities, true classes, and the names of the classes."""
 
 _Curve = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(outcomes, scores, grid) to the height of one class's curve over the grid."""
@@ -89,7 +100,7 @@ def precision_recall_curves(
     """Returns precision against recall, each class against the rest, and their macro mean."""
     figure, axes = _square(title, "Recall", "Precision")
     grid = np.linspace(0, 1, 1001)[1:]
-    answers = _by_class(probabilities, labels, classes)
+    answers = (probabilities, labels, classes)
     _draw_curves(axes, answers, grid, precision_at, average_precision_score)
     _legend(axes, "lower left", "Average precision")
     axes.set(xlim=(0, 1.005), ylim=(0, 1.01))
@@ -105,7 +116,7 @@ def roc_curves(
     """
     figure, axes = _square(title, "False positive rate", "True positive rate")
     grid = np.logspace(-max(1, round(math.log10(len(probabilities)))), 0, 1001)
-    answers = _by_class(probabilities, labels, classes)
+    answers = (probabilities, labels, classes)
     _draw_curves(axes, answers, grid, recall_at, roc_auc_score)
     axes.plot(grid, grid, color="0.4", linestyle=":", linewidth=1, label="chance 0.5")
     _legend(axes, "lower right", "Area under the curve")
@@ -156,18 +167,25 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
             pictures_per_second, and the metrics of training and validation (or None).
     """
     figure = Figure(figsize=(14, 6.4), layout="constrained")
-    *metrics, rate, speed = figure.subplots(2, 4).ravel()
-    for axes, metric in zip(metrics, PANELS, strict=True):
-        _draw_metric(axes, history, metric)
-    _mark_best(metrics, history)
-    _draw_setting(rate, history, "learning_rate", "Learning rate")
-    _draw_setting(speed, history, "pictures_per_second", "Pictures per second")
-    metrics[0].legend(fontsize=10)
-    rate.set_yscale("log")
-    speed.set_ylim(0, 1.15 * max(record["pictures_per_second"] for record in history))
-    epochs = [record["epoch"] for record in history]
-    for axes in (*metrics, rate, speed):
-        axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+    log = pd.json_normalize(list(history)).set_index("epoch")
+    parts = {part for part in ("training", "validation") if f"{part}.loss" in log}
+    panels = dict(zip([*PANELS, *SETTINGS], figure.subplots(2, 4).ravel(), strict=True))
+    for metric, title in PANELS.items():
+        for part in sorted(parts):
+            values = log[f"{part}.{metric}"].astype(float)  # a metric that is None leaves a gap
+            panels[metric].plot(values, **_LINES[part], markersize=3.5, label=part)
+        if "validation" in parts:
+            best = log["validation.loss"].idxmin()
+            panels[metric].axvline(best, color="0.5", ls=":", label="lowest validation loss")
+        panels[metric].set_title(title, fontsize=12)
+    for setting, title in SETTINGS.items():
+        panels[setting].plot(log[setting], "o-", color=_VIRIDIS(0.45), markersize=3.5)
+        panels[setting].set_title(title, fontsize=12)
+    panels["loss"].legend(fontsize=10)
+    panels["learning_rate"].set_yscale("log")
+    panels["pictures_per_second"].set_ylim(0, 1.15 * log["pictures_per_second"].max())
+    for axes in panels.values():
+        axes.set_xlim(log.index.min() - 0.5, log.index.max() + 0.5)
         axes.set_xlabel("Epoch", fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(color="0.92")
@@ -230,36 +248,22 @@ def _square(title: str, across: str, up: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _by_class(
-    probabilities: Probabilities, labels: Labels, classes: Sequence[str]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Outcomes and scores of each class that the truth holds, against the rest."""
-    truth = np.asarray(labels)
-    return {
-        classes[number]: (truth == number, probabilities[:, number]) for number in np.unique(truth)
-    }
-
-
-def _draw_curves(
-    axes: Axes,
-    answers: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    grid: np.ndarray,
-    curve: _Curve,
-    area: Any,
-) -> None:
+def _draw_curves(axes: Axes, answers: _Answers, grid: np.ndarray, curve: _Curve, area: Any) -> None:
     """Draws one thin line a class, the weakest classes named, and the macro mean."""
-    if len(answers) < 2:
+    probabilities, labels, classes = answers
+    present = np.unique(labels)
+    if len(present) < 2:
         note = "Not defined: the truth holds one class only"
         axes.text(0.5, 0.5, note, ha="center", transform=axes.transAxes, fontsize=11)
         return
-    names, pairs = list(answers), list(answers.values())
+    pairs = [(np.asarray(labels) == number, probabilities[:, number]) for number in present]
     heights = [curve(*pair, grid) for pair in pairs]
     areas = [float(area(*pair)) for pair in pairs]
-    mean = f"mean of {len(answers)} classes {np.mean(areas):.4f}"
+    mean = f"mean of {len(present)} classes {np.mean(areas):.4f}"
     axes.plot(grid, np.mean(heights, axis=0), color="black", linewidth=2.4, zorder=3, label=mean)
     weakest, others = np.split(np.argsort(areas), [NAMED_CURVES])
     for place, dashes, colour in zip(weakest, _DASHES, _COLOURS, strict=False):
-        name = f"{readable(names[place])} {areas[place]:.4f}"
+        name = f"{readable(classes[present[place]])} {areas[place]:.4f}"
         axes.plot(grid, heights[place], color=colour, linestyle=dashes, linewidth=1.3, label=name)
     for order, place in enumerate(others):
         label = None if order else f"each of the other {len(others)}"
@@ -269,33 +273,6 @@ def _draw_curves(
 def _legend(axes: Axes, place: Literal["lower left", "lower right"], title: str) -> None:
     if lines := axes.get_legend_handles_labels()[0]:
         axes.legend(handles=lines, loc=place, fontsize=9, title=title)
-
-
-def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], metric: str) -> None:
-    for split, colour, marker in (("training", 0.75, "o"), ("validation", 0.15, "s")):
-        measured = [record for record in history if record[split] is not None]
-        if not measured:
-            continue
-        epochs = [record["epoch"] for record in measured]
-        # A metric that is None leaves a gap.
-        values = np.array([record[split][metric] for record in measured], float)
-        axes.plot(epochs, values, f"{marker}-", color=_VIRIDIS(colour), markersize=3.5, label=split)
-    axes.set_title(PANELS[metric], fontsize=12)
-
-
-def _mark_best(panels: Sequence[Axes], history: Sequence[Mapping[str, Any]]) -> None:
-    measured = [record for record in history if record["validation"] is not None]
-    if measured:
-        best = min(measured, key=lambda record: record["validation"]["loss"])
-        for axes in panels:
-            axes.axvline(best["epoch"], color="0.5", linestyle=":", label="lowest validation loss")
-
-
-def _draw_setting(axes: Axes, history: Sequence[Mapping[str, Any]], field: str, title: str) -> None:
-    epochs = [record["epoch"] for record in history]
-    values = [record[field] for record in history]
-    axes.plot(epochs, values, "o-", color=_VIRIDIS(0.45), markersize=3.5)
-    axes.set_title(title, fontsize=12)
 
 
 def _draw_bars(axes: Axes, systems: Sequence[Mapping[str, Any]], kind: str) -> float:

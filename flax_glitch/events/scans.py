@@ -134,8 +134,8 @@ def ahead(
         work: What the threads do; an exception of it is raised in its turn.
         items: Taken from in the caller's thread.
         threads: How many.
-        finish: When the caller stops early (Ctrl-C), do first what was taken from the items.
-            Otherwise threads get `GRACE` alone: a slow server isn't waited for.
+        finish: When the items end by an exception (Ctrl-C), do and hand on first what was taken
+            from them. Otherwise threads get `GRACE` alone: a slow server isn't waited for.
     """
     tasks: queue.SimpleQueue[tuple[Future[Result], Item] | None] = queue.SimpleQueue()
     workers = [
@@ -144,21 +144,31 @@ def ahead(
     for worker in workers:
         worker.start()
     waiting: deque[Future[Result]] = deque()
+    stopped: list[BaseException] = []
     try:
-        for item in items:
+        for item in _until_stopped(items, stopped):
             waiting.append(Future())
             tasks.put((waiting[-1], item))
             while waiting and (waiting[0].done() or len(waiting) == AHEAD):
                 yield waiting.popleft().result()
-        while waiting:
+        while waiting and (finish or not stopped):
             yield waiting.popleft().result()
+        if stopped:
+            raise stopped[0]
     finally:
         for future in () if finish else waiting:
             future.cancel()
-        for _ in workers:
-            tasks.put(None)
+        tasks.put(None)
         for worker in workers:
             worker.join(None if finish else GRACE)
+
+
+def _until_stopped(items: Iterable[Item], stopped: list[BaseException]) -> Iterator[Item]:
+    """Yields the items, and keeps the exception that ends them."""
+    try:
+        yield from items
+    except BaseException as error:
+        stopped.append(error)
 
 
 def _serve(
@@ -171,3 +181,4 @@ def _serve(
                 future.set_result(work(item))
             except BaseException as error:
                 future.set_exception(error)
+    tasks.put(None)  # for the next thread

@@ -229,21 +229,20 @@ def check(config: Config) -> None:
 
     Raises:
         UsageError: naming every setting that is not, or the two that don't fit.
+        ValueError: if there is no such model.
     """
     check_ranges(config)
     name, weights = config.model.name, config.model.weights
-    if name not in MODELS:
-        raise UsageError(f"--model {name}: there is none; choose from {', '.join(MODELS)}")
+    model = known(name)
     official = weights == "imagenet" or Path(weights).suffix == ".h5"
-    if official and MODELS[name].keras_file is None:
+    if official and model.keras_file is None:
         raise UsageError(
             f"--weights {weights}: there are none of ImageNet for {name}; "
             "give none, or the folder of a checkpoint"
         )
     height, width = config.preprocessing.shape
-    least = MODELS[name].least_size
-    if min(height, width) < least:
+    if min(height, width) < model.least_size:
         raise UsageError(
             f"{name} can't do with pictures of {height} by {width} pixels: "
-            f"give --size and --width of {least} at least"
+            f"give --size and --width of {model.least_size} at least"
         )

@@ -1,7 +1,6 @@
 """A host and no other is asked: for blocks of a file, or for all of it."""
 
 import io
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -12,7 +11,7 @@ import requests
 from tqdm import tqdm
 
 from flax_glitch import files
-from flax_glitch.files import BROKEN, BrokenOffError, why
+from flax_glitch.files import BROKEN, BrokenOffError, tries, why
 from flax_glitch.strain.formats import StrainError
 
 HOST = "https://gwosc.org"
@@ -38,10 +37,8 @@ def one_line_offline(wanted: str, cure: str = "strain") -> Iterator[None]:
         return
     except StrainError:
         raise
-    except BrokenOffError as error:
-        said = str(error)
-    except requests.exceptions.InvalidSchema as error:
-        said = f"{why(error)}; try again later"
+    except (BrokenOffError, requests.exceptions.InvalidSchema) as error:
+        said = why(error)
     except requests.HTTPError as error:
         said = f"{why(error)}; check name and time"
     except requests.RequestException as error:
@@ -105,7 +102,7 @@ class RangeFile(io.RawIOBase):
 
     def _fetch(self, first: int) -> bytes:
         headers = {"Range": f"bytes={first}-{first + BLOCK - 1}"}
-        for pause in (*files.PAUSES, 0.0):
+        for _ in tries():
             with self._session.get(
                 self._url, headers=headers, timeout=files.TIMEOUT, stream=True
             ) as answer:
@@ -119,5 +116,4 @@ class RangeFile(io.RawIOBase):
                     content = b""
             if len(content) == min(BLOCK, self._size - first):
                 return content
-            time.sleep(pause)
         raise BrokenOffError(f"broke off {len(files.PAUSES) + 1} times; try again later")
