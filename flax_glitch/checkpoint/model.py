@@ -117,15 +117,18 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not a flax_glitch checkpoint: {reason(error)}") from None
+    classes, windows = description.classes, len(measured)
     if description.format != FORMAT:
-        what = f"of format {description.format}, this version reads {FORMAT}"
-    elif len(measured) not in (0, len(DURATIONS)):
-        what = f"calibration of {len(measured)} numbers of windows, not {len(DURATIONS)}"
-    elif len(set(description.classes)) != len(description.classes) or len(description.classes) < 2:
-        what = "its classes aren't two or more different names"
-    else:
-        return description
-    raise CheckpointError(f"{path}: {what}")
+        raise CheckpointError(
+            f"{path}: of format {description.format}, this version reads {FORMAT}"
+        )
+    if windows not in (0, len(DURATIONS)):
+        raise CheckpointError(
+            f"{path}: calibration of {windows} numbers of windows, not {len(DURATIONS)}"
+        )
+    if len(set(classes)) != len(classes) or len(classes) < 2:
+        raise CheckpointError(f"{path}: its classes aren't two or more different names")
+    return description
 
 
 def save_model(
