@@ -130,7 +130,9 @@ def test_no_bars_are_shown_without_an_answer(answer):
 
 
 def test_no_picture_gives_the_invitation(predictor):
-    assert classify.classify(predictor, None) == (None, classify.INVITATION, None)
+    answer, verdict, seen = classify.classify(predictor, None)
+    assert answer is None and seen is None
+    assert "drop, paste or upload a file, or click an example.</p>" in verdict
 
 
 def test_a_picture_gives_its_class_as_json_and_html_and_what_the_network_saw(predictor, whistle):
@@ -374,6 +376,10 @@ def test_only_the_three_named_functions_are_open_to_programs(address):
     assert sorted(named) == ["/batch", "/classify", "/strain"]
     for path in ("monitoring", "monitoring/summary", "gradio_api/runs"):
         assert httpx.get(address + path).status_code in (403, 404)
+
+
+def test_the_page_has_its_own_styles(address):
+    assert ".verdict.failed" in httpx.get(f"{address}config").json()["css"]
 
 
 def test_pages_may_load_nothing_from_elsewhere(address):

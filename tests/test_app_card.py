@@ -11,7 +11,7 @@ from nearest_picture import TOYS, NearestPicture
 from PIL import Image
 from test_report import epoch
 
-from flax_glitch.app import batch, card, classify, main
+from flax_glitch.app import batch, classify, guide, main
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.evaluation.report import CARD_FIGURES, plot_learning_curves
 from flax_glitch.predict.predictor import Prediction
@@ -74,11 +74,11 @@ def test_in_a_batch_each_windows_own_verdict_stands_beside_the_common_one():
 
 
 def test_the_headings_of_a_card_are_below_that_of_the_page():
-    assert card.one_level_down("# name\ntext\n## part") == "## name\ntext\n### part"
+    assert guide.one_level_down("# name\ntext\n## part") == "## name\ntext\n### part"
 
 
 def test_figures_are_found_in_a_run_and_in_its_evaluation_and_no_others(run, served):
-    copies = card.served(run)
+    copies = guide.served(run)
     assert [path.name for path in copies] == ["confusion_per_glitch.png", "learning_curves.png"]
     assert all(served in path.parents for path in copies)
     assert copies[1].read_bytes() == (run / "learning_curves.png").read_bytes()
@@ -107,7 +107,7 @@ def test_a_model_without_card_and_figures_has_its_tab_all_the_same(tmp_path):
     predictor = NearestPicture(tmp_path)
     predictor.card = ""
     parts = main.build(predictor, lambda: TOYS).config["components"]
-    assert card.NO_CARD in [part["props"].get("value") for part in parts]
+    assert guide.NO_CARD in [part["props"].get("value") for part in parts]
 
 
 def test_a_release_gets_the_figures_at_half_the_size_and_as_good_as_unchanged(

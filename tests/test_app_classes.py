@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from gradio_client import Client, handle_file
-from nearest_picture import TOYS
+from nearest_picture import TOYS, NearestPicture
 from PIL import Image
 from toy_pictures import toy_picture, toy_simulation
 
@@ -122,6 +122,15 @@ def test_examples_are_simulated_of_the_models_own_classes(tmp_path, monkeypatch)
     assert [caption for _, caption in shown] == ["Whistle", "Tomte"]
     assert len(examples.files(TOYS, tmp_path / "served")) == 8
     assert examples.pictures(("Zebra_Stripes",), tmp_path / "no", tmp_path / "no") == {}
+
+
+@pytest.mark.parametrize("names, has_examples", [(OWN, True), (("Lion", "Zebra"), False)])
+def test_only_a_model_that_has_examples_invites_to_click_one(names, has_examples):
+    predictor = NearestPicture.__new__(NearestPicture)
+    predictor.classes = names
+    _, invitation, _ = classify.classify(predictor, None)
+    assert "upload a file" in invitation
+    assert ("or click an example" in invitation) == has_examples
 
 
 def test_none_of_the_above_is_an_answer_and_unlike_a_doubt(monkeypatch):

@@ -30,6 +30,14 @@ def test_every_requirement_is_locked_with_hashes():
     assert [pin.split()[0] for pin in pins if "--hash=sha256:" not in pin] == []
 
 
+def test_files_that_lie_beside_the_code_are_installed_with_it():
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    package = ROOT / "flax_glitch"
+    files = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    listed = setuptools["package-data"][package.name]
+    assert files == {path for pattern in listed for path in package.glob(pattern)}
+
+
 def test_tensorflow_is_no_requirement():
     assert "tensorflow" not in LOCKED
 

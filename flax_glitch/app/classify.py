@@ -16,27 +16,28 @@ from flax_glitch.predict.verdicts import Failure, Prediction, as_objects, ranked
 LOW_CONFIDENCE = 0.5
 """Below this the verdict is called uncertain."""
 
-INVITATION = (
-    '<div class="verdict" role="status"><p class="hint">Give a picture of a glitch: drop, paste or '
-    "upload a file, or click an example.</p></div>"
-)
-
 UNEXPECTED = "can't be classified: something went wrong; try another, or save it anew as PNG"
 
 
 def add(predictor: Predictor, examples: Callable[[], list[tuple[Path, str]]]) -> gr.Gallery:
     """Adds the tab to the page that is being built, and returns its empty gallery of examples.
 
-    Args:
-        predictor: the model.
-        examples: gives path and caption of the gallery's pictures, when one is clicked on.
+    `examples` gives path and caption of the gallery's pictures, when one is clicked on.
     """
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            picture, gallery = _add_question(any(name in CLASSES for name in predictor.classes))
+            picture, gallery = _add_question(_has_examples(predictor))
         with gr.Column(min_width=320):
-            verdict, bars, top_k = add_verdict(INVITATION, predictor)
-            seen = _add_seen()
+            verdict, bars, top_k = add_verdict(_invitation(predictor), predictor)
+            with gr.Accordion("What the network saw", open=True):
+                seen = gr.Image(
+                    show_label=False,
+                    interactive=False,
+                    buttons=[],
+                    format="png",
+                    elem_classes="seen",
+                    alt_text="The picture cropped and resized, as the network saw it",
+                )
             answer = add_json(top_k, bars)
 
     def chosen(event: gr.SelectData) -> str:
@@ -54,8 +55,21 @@ def add(predictor: Predictor, examples: Callable[[], list[tuple[Path, str]]]) ->
     return gallery
 
 
+def _has_examples(predictor: Predictor) -> bool:
+    return any(name in CLASSES for name in predictor.classes)
+
+
+def _invitation(predictor: Predictor) -> str:
+    or_example = ", or click an example" * _has_examples(predictor)
+    return hint(f"Give a picture of a glitch: drop, paste or upload a file{or_example}.")
+
+
+def hint(text: str) -> str:
+    """Returns what stands where the verdict will be."""
+    return f'<div class="verdict" role="status"><p class="hint">{text}</p></div>'
+
+
 def _add_question(with_examples: bool) -> tuple[gr.Image, gr.Gallery]:
-    """The picture to give, and the examples to click on, if the model has any."""
     picture = gr.Image(
         label="Picture of a glitch",
         type="filepath",
@@ -67,7 +81,7 @@ def _add_question(with_examples: bool) -> tuple[gr.Image, gr.Gallery]:
         placeholder="Drop a spectrogram here\nor click to upload (PNG, JPEG, WebP)",
     )
     # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
-    picture.preprocess = path_of
+    picture.preprocess = lambda upload: upload.path if upload else None
     gr.Markdown("### Or click an example", visible=with_examples)
     gallery = add_gallery(
         "Examples", "examples", object_fit="cover", allow_preview=False, visible=with_examples
@@ -97,18 +111,6 @@ def add_verdict(invitation: str, predictor: Predictor) -> tuple[gr.HTML, gr.HTML
     return verdict, bars, gr.Slider(1, most, value=min(5, most), step=1, label="Classes shown")
 
 
-def _add_seen() -> gr.Image:
-    with gr.Accordion("What the network saw", open=True):
-        return gr.Image(
-            show_label=False,
-            interactive=False,
-            buttons=[],
-            format="png",
-            elem_classes="seen",
-            alt_text="The picture cropped and resized, as the network saw it",
-        )
-
-
 def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
     """Adds the answer as JSON, of which the slider shows more or fewer bars."""
     with gr.Accordion("Answer as JSON", open=False):
@@ -124,17 +126,12 @@ def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
     return answer
 
 
-def path_of(upload: Any) -> str | None:
-    """Returns the path of an upload, which Gradio has checked to be one."""
-    return upload.path if upload else None
-
-
 def classify(
     predictor: Predictor, path: str | None
 ) -> tuple[dict[str, Any] | None, str, np.ndarray | None]:
     """Returns the answer for one picture as JSON and as HTML, and what the network saw of it."""
     if path is None:
-        return None, INVITATION, None
+        return None, _invitation(predictor), None
     try:
         (result,) = predictor.classify([Path(path)], [Path(path).name])
         seen = None if isinstance(result, Failure) else predictor.seen(Path(path))

@@ -18,15 +18,9 @@ SEED = 22
 """Not that of the set to train on: the network has not seen the examples."""
 
 SHOWN = (
-    "Blip",
-    "Koi_Fish",
-    "Whistle",
-    "Scattered_Light",
-    "Chirp",
-    "Repeating_Blips",
-    "Power_Line",
-    "1080Lines",
-)
+    "Blip", "Koi_Fish", "Whistle", "Scattered_Light",
+    "Chirp", "Repeating_Blips", "Power_Line", "1080Lines",
+)  # fmt: skip
 """Classes of the pictures to click on; a model without some of them shows others in their place."""
 
 WINDOWS = MappingProxyType(
@@ -41,12 +35,7 @@ WINDOWS = MappingProxyType(
 def pictures(classes: Sequence[str], spare: Path, cache: Path = CACHE) -> dict[str, Picture]:
     """Returns a whole picture, in Kaggle's geometry, of each class that can be simulated.
 
-    The first call simulates them.
-
-    Args:
-        classes: The model's.
-        spare: Folder for the pictures if the cache can't be written.
-        cache: Folder to keep them in.
+    The first call simulates them into the cache, or into `spare` if that can't be written.
     """
     known = [name for name in classes if name in CLASSES]
     if not known:
@@ -55,7 +44,12 @@ def pictures(classes: Sequence[str], spare: Path, cache: Path = CACHE) -> dict[s
         folder = _drawn(known, cache)
     except ValueError:
         folder = _drawn(known, spare)
-    return {name: _read(folder / name, WINDOWS.get(name, 1.0)) for name in known}
+    found = {}
+    for name in known:
+        paths = (folder / name).glob(f"*_{WINDOWS.get(name, 1.0)}.png")
+        with Image.open(next(paths)) as image:
+            found[name] = np.array(image.convert("RGB"))
+    return found
 
 
 def files(pictures: Mapping[str, Picture], folder: Path) -> list[tuple[Path, str]]:
@@ -74,8 +68,3 @@ def _drawn(classes: Sequence[str], place: Path) -> Path:
     folder = place / f"examples-{catalogue.VERSION}"
     catalogue.draw_glitches(folder, 1, SEED, classes=classes)
     return folder
-
-
-def _read(folder: Path, window: float) -> Picture:
-    with Image.open(next(folder.glob(f"*_{window}.png"))) as image:
-        return np.array(image.convert("RGB"))

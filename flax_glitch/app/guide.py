@@ -1,21 +1,28 @@
-"""The Guide tab: the model's classes in a line each and, where they can be simulated, a picture."""
+"""The tabs to read: Guide, the classes with a picture each, and Model, its card and figures."""
 
 import base64
 import io
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from flax_glitch.app.classify import looks_of, named
 from flax_glitch.arrays import Picture
+from flax_glitch.evaluation.report import CARD_FIGURES, card_figures
+from flax_glitch.predict.predictor import Predictor
 
 THUMBNAIL = (110, 92)
 """Width and height of a picture of the guide, pixels."""
 
+NO_CARD = "This model has no card."
 
-def add(classes: Sequence[str]) -> gr.HTML:
-    """Adds the parts of the tab to the page that is being built; returns the classes' part."""
+
+def add_guide(classes: Sequence[str]) -> gr.HTML:
+    """Adds the parts of the Guide tab, and returns that of the classes, without pictures yet."""
     title = f"The {len(classes)} classes of this model"
     gr.Markdown(
         f"## {title}\nTime runs to the right, frequency upwards; the brighter, the more energy. "
@@ -46,3 +53,32 @@ def _picture_of(name: str, pictures: Mapping[str, Picture]) -> str:
         f'<img src="data:image/webp;base64,{content}" alt="Simulated example of {named(name)}" '
         f'width="{width}" height="{height}">'
     )
+
+
+def add_card(predictor: Predictor) -> None:
+    """Adds the parts of the Model tab to the page that is being built."""
+    gr.Markdown(one_level_down(predictor.card) or NO_CARD, elem_classes="card")
+    for path in served(predictor.folder):
+        title, shows = CARD_FIGURES[path.name]
+        gr.Markdown(f"### {title}")
+        gr.Image(
+            path,
+            show_label=False,
+            alt_text=f"{title}: {shows}",
+            interactive=False,
+            buttons=["fullscreen"],
+            elem_classes="figure",
+        )
+
+
+def one_level_down(card: str) -> str:
+    """Returns a card as a part of the page, which has a first heading already."""
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in card.splitlines())
+
+
+def served(checkpoint: Path) -> list[Path]:
+    """Returns copies of a model's figures in the app's own folder, from where Gradio serves."""
+    folder = Path(get_upload_folder()) / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    found = card_figures(checkpoint, checkpoint / "evaluation")
+    return [Path(shutil.copyfile(path, folder / name)) for name, path in found.items()]

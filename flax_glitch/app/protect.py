@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,13 +80,13 @@ def own_folder(host: str) -> Iterator[Path]:
         yield Path(name).resolve()
 
 
-def start_sweeping(folder: Path, every: float = 600.0) -> None:
-    """Sweeps the folder every so many seconds, in the background; what is in it now is kept."""
+def start_sweeping(folder: Path) -> None:
+    """Sweeps the folder every ten minutes, in the background; what is in it now is kept."""
     keep = frozenset(folder.rglob("*"))
 
     def sweep_on() -> None:
         while True:
-            time.sleep(every)
+            time.sleep(600)
             sweep(folder, keep)
 
     threading.Thread(target=sweep_on, name="sweeper", daemon=True).start()
@@ -96,22 +96,16 @@ def sweep(
     folder: Path, keep: Set[Path], max_age: float = MAX_AGE, max_bytes: int = MAX_KEPT
 ) -> None:
     """Deletes files that are older than `max_age` seconds, then the oldest beyond `max_bytes`."""
-    found = [path for path in folder.rglob("*") if path not in keep]
-    stats = {path: stat for path in found if (stat := _stat_of_file(path))}
-    oldest_kept = time.time() - max_age
+    found = []
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # somebody has just removed it
+            if path not in keep and path.is_file():
+                found.append((path.stat().st_mtime, path.stat().st_size, path))
     kept = 0
-    for path in sorted(stats, key=lambda path: stats[path].st_mtime, reverse=True):
-        kept += stats[path].st_size
-        if stats[path].st_mtime < oldest_kept or kept > max_bytes:
+    for changed, size, path in sorted(found, reverse=True):
+        kept += size
+        if changed < time.time() - max_age or kept > max_bytes:
             path.unlink(missing_ok=True)
-
-
-def _stat_of_file(path: Path) -> os.stat_result | None:
-    """What is known of a file, unless somebody has just removed it."""
-    try:
-        return path.stat() if path.is_file() else None
-    except OSError:
-        return None
 
 
 def fetch_nothing() -> None:

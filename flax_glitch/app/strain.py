@@ -14,7 +14,7 @@ import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import add_gallery, add_json, add_verdict, bars_of, verdict_of
+from flax_glitch.app.classify import add_gallery, add_json, add_verdict, bars_of, hint, verdict_of
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
@@ -28,9 +28,9 @@ from flax_glitch.strain.gwosc import PRESETS, Preset
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE
 from flax_glitch.strain.picture import SITES, scan
 
-INVITATION = (
-    '<div class="verdict" role="status"><p class="hint">Click an event, or give a time and a '
-    "detector. Strain comes from gwosc.org unless you give a file.</p></div>"
+INVITATION = hint(
+    "Click an event, or give a time and a detector. Strain comes from gwosc.org unless you give a "
+    "file."
 )
 
 UNEXPECTED = "Something went wrong: try another time or file"
@@ -72,7 +72,10 @@ def add(predictor: Predictor, tab: gr.Tab) -> None:
         with gr.Column(min_width=320):
             verdict, bars, top_k = add_verdict(INVITATION, predictor)
             answer = add_json(top_k, bars)
-    outputs = [answer, verdict, bars, *_add_files()]
+    windows = add_gallery("The four windows", "windows", object_fit="contain", visible=False)
+    with gr.Row():
+        archive = gr.DownloadButton("Download pictures", size="md", visible=False)
+        text = gr.DownloadButton("Download JSON", size="md", visible=False)
 
     def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         *fields, count = given
@@ -81,7 +84,7 @@ def add(predictor: Predictor, tab: gr.Tab) -> None:
     asking: dict[str, Any] = {
         "fn": ask,
         "inputs": [*fields, top_k],
-        "outputs": outputs,
+        "outputs": [answer, verdict, bars, windows, archive, text],
         "show_progress_on": verdict,
     }
     gr.on([start.click, fields[0].submit], **asking, api_name="strain")
@@ -107,18 +110,12 @@ def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
             max_length=40,
             min_width=200,
         )
-        detector = gr.Dropdown(
-            [
-                ("As the file says", ""),
-                *((f"{name}, {site}", name) for name, site in SITES.items()),
-            ],
-            value="H1",
-            label="Detector",
-            min_width=200,
-        )
-    described = _add_file(detector)
-    button = gr.Button("Classify", variant="primary")
-    return presets, button, [when, detector, *described]
+        sites = [(f"{name}, {site}", name) for name, site in SITES.items()]
+        detectors = [("As the file says", ""), *sites]
+        detector = gr.Dropdown(detectors, value="H1", label="Detector", min_width=200)
+    file = _add_file(detector)
+    start = gr.Button("Classify", variant="primary")
+    return presets, start, [when, detector, *file]
 
 
 def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Number, gr.Number]:
@@ -139,15 +136,6 @@ def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Number, gr.Number]:
         show_progress="hidden",
     )
     return file, start, rate
-
-
-def _add_files() -> tuple[gr.Gallery, gr.DownloadButton, gr.DownloadButton]:
-    """The four windows, and what can be downloaded."""
-    windows = add_gallery("The four windows", "windows", object_fit="contain", visible=False)
-    with gr.Row():
-        archive = gr.DownloadButton("Download pictures", size="md", visible=False)
-        text = gr.DownloadButton("Download JSON", size="md", visible=False)
-    return windows, archive, text
 
 
 def _fill(preset: Preset) -> tuple[Any, ...]:

@@ -38,10 +38,7 @@ ClassVectors = Float[Array, "glitch class"]
 class Generator(nnx.Module):
     """Random numbers and a class to the four windows of a glitch.
 
-    Args:
-        width: channels of the largest maps; each smaller stage has twice as many.
-        classes: number of classes.
-        rngs: source of the random weights.
+    The largest maps have `width` channels, and each smaller stage has twice as many.
     """
 
     def __init__(self, width: int, classes: int, *, rngs: nnx.Rngs) -> None:
@@ -62,13 +59,7 @@ class Generator(nnx.Module):
 
 
 class Discriminator(nnx.Module):
-    """The four windows of a glitch and its class to one score: high for pictures that are real.
-
-    Args:
-        width: channels of the largest maps; each smaller stage has twice as many.
-        classes: number of classes.
-        rngs: source of the random weights.
-    """
+    """The four windows of a glitch and its class to one score: high for pictures that are real."""
 
     def __init__(self, width: int, classes: int, *, rngs: nnx.Rngs) -> None:
         widths = [len(DURATIONS), width, 2 * width, 4 * width, 8 * width]
@@ -91,11 +82,6 @@ class Upscale(nnx.Module):
     Computed as a convolution to four times the channels, which are then laid out as 2 by 2 pixels
     (Shi et al. 2016, arXiv:1609.05158): the same as a transposed one of 6 by 6 and stride 2, whose
     gradient takes XLA ten times as long on CPUs.
-
-    Args:
-        in_features: channels of the input.
-        out_features: channels of the output.
-        rngs: source of the random kernel.
     """
 
     def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs) -> None:

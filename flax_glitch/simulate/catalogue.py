@@ -37,24 +37,14 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def draw_glitches(
-    out: Path,
-    per_class: int,
-    seed: int,
-    *,
-    classes: Sequence[str] = CLASSES,
-    progress: bool = True,
+    out: Path, per_class: int, seed: int, *, classes: Sequence[str] = CLASSES, progress: bool = True
 ) -> None:
     """Draws a folder of labelled pictures in Gravity Spy's layout and Kaggle's geometry.
 
-    What is there already is left as it is, so that a killed call is continued by the next one.
-
-    Args:
-        out: Gets `<Class>/<IFO>_<id>_spectrogram_<seconds>.png`, four windows a glitch, and
-            `manifest.csv`. A new or empty folder, or one of an earlier call.
-        per_class: Glitches a class; more of them leave the first ones as they were.
-        seed: The same seed gives the same files with the same versions of everything.
-        classes: Those to draw, by any name that `class_name` knows.
-        progress: Show a progress bar on stderr.
+    They are `<Class>/<IFO>_<id>_spectrogram_<seconds>.png`, four windows a glitch, beside
+    `manifest.csv`. What is there already is left as it is, so that a killed call is continued by
+    the next one, and more glitches leave the first ones as they were. The same seed gives the same
+    files with the same versions of everything. Classes may have any name that `class_name` knows.
 
     Raises:
         UsageError: if there is nothing to draw, or `out` holds other things.
@@ -155,17 +145,14 @@ def _picture(energies: Float[np.ndarray, "row column"]) -> Image.Image:
 
 
 def _write_manifest(out: Path) -> None:
-    """Writes what the pictures themselves say, in the order of classes and numbers."""
-    rows = sorted(map(_row, out.glob(f"*/*_{DURATIONS[0]}.png")), key=_place)
-    write_whole(out / MANIFEST, "".join(",".join(row) + "\n" for row in (COLUMNS, *rows)))
-
-
-def _row(path: Path) -> tuple[str, ...]:
-    ifo, id, *_ = path.name.split("_")
-    with Image.open(path) as image:
-        return id, ifo, path.parent.name, *(image.info[key] for key in ("seed", "number", "q"))
-
-
-def _place(row: tuple[str, ...]) -> tuple[int, int, int]:
-    _, _, label, seed, number, _ = row
-    return CLASSES.index(label), int(seed), int(number)
+    """Writes what the pictures themselves say, in the order of classes, seeds and numbers."""
+    rows = []
+    for path in out.glob(f"*/*_{DURATIONS[0]}.png"):
+        ifo, id, *_ = path.name.split("_")
+        label = path.parent.name
+        with Image.open(path) as image:
+            seed, number, q = (image.info[key] for key in ("seed", "number", "q"))
+        place = CLASSES.index(label), int(seed), int(number)
+        rows.append((place, (id, ifo, label, seed, number, q)))
+    ordered = [COLUMNS, *(row for _, row in sorted(rows))]
+    write_whole(out / MANIFEST, "".join(",".join(row) + "\n" for row in ordered))

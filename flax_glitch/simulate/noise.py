@@ -35,8 +35,7 @@ def asd(detector: str, frequency: Float[np.ndarray, " bin"]) -> Float[np.ndarray
     lines a tenth of a Hz wide. Below 8 Hz it is level, as published strain is filtered there.
     """
     f = np.maximum(frequency, 8.0)
-    wall, slope = (8e-21, 10.0) if detector == "H1" else (1.2e-20, 10.0)
-    seismic = wall * (10 / f) ** slope
+    seismic = (8e-21 if detector == "H1" else 1.2e-20) * (10 / f) ** 10.0
     thermal = 4e-23 * (40 / f) ** 2.2
     shot = 7e-24 * np.sqrt(1 + (f / 300) ** 2)
     smooth = np.sqrt(seismic**2 + thermal**2 + shot**2)

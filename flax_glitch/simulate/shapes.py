@@ -36,22 +36,22 @@ def bump(time: Number, width: Number) -> Wave:
     return np.exp(-0.5 * ((TIMES - time) / width) ** 2)
 
 
-def sine_gaussian(frequency: Number, q: Number, time: Number = 0.0, phase: Number = 0.0) -> Wave:
+def sine_gaussian(frequency: Number, q: Number, time: Number = 0.0) -> Wave:
     """Returns a burst of a frequency (Hz) and quality factor (Chatterji 2005, eq. 5.1)."""
     width = q / (2 * np.pi * frequency) / np.sqrt(2)
-    return bump(time, width) * np.cos(2 * np.pi * frequency * (TIMES - time) + phase)
+    return bump(time, width) * np.cos(2 * np.pi * frequency * (TIMES - time))
 
 
 def pulse(
-    frequency: Number, rise: Number, fall: Number, time: Number = 0.0, phase: Number = 0.0
+    rng: np.random.Generator, frequency: Number, rise: Number, fall: Number, time: Number = 0.0
 ) -> Wave:
-    """Returns a pulse whose parts all arrive at once, as a teardrop in a Q-transform.
+    """Returns a pulse of any phase whose parts all arrive at once, a teardrop in a Q-transform.
 
     Its spectrum rises as f^rise below the frequency (Hz), and falls as 1 / f^fall above it.
     """
     ratio = np.maximum(FREQUENCIES, 1.0) / frequency
     amplitude = 1 / (ratio**-rise + ratio**fall)
-    wave = np.fft.irfft(amplitude * np.exp(1j * phase), len(TIMES))
+    wave = np.fft.irfft(amplitude * np.exp(1j * angle(rng)), len(TIMES))
     return delayed(wave, time - TIMES[0])
 
 

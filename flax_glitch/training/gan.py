@@ -59,12 +59,9 @@ Window = UInt8[np.ndarray, "64 64"]
 def train_gan(split: Split, folder: Path, *, seed: int = 0, epochs: int | None = None) -> Generator:
     """Trains a GAN in a folder, or goes on with the one there, and returns its generator.
 
-    Args:
-        split: the training pictures; those of unknown window are left out.
-        folder: keeps the state; a call that was stopped is continued exactly by the next.
-        seed: of the weights and of every draw, if no GAN is there.
-        epochs: so often are as many glitches drawn as there are; None: for `STEPS` steps. A GAN
-            that had as many or more is used as it is.
+    Pictures of unknown window are left out. A call that was stopped is continued exactly by the
+    next one, with the seed of the first. An epoch draws as many glitches as there are; a GAN that
+    had as many epochs or more is used as it is.
 
     Raises:
         ValueError: if there are no pictures.
@@ -139,14 +136,10 @@ def picture_of(window: Window, shape: tuple[int, int], *, grey: bool = False) ->
 def made_up(
     generator: Generator, split: Split, label: str, count: int, seed: int
 ) -> Iterator[tuple[str, float, Window]]:
-    """Yields id, duration and pixels of each window of generated glitches of a class.
+    """Yields id, duration and pixels of each window of `count` generated glitches of a class.
 
-    Args:
-        generator: what `train_gan` gave.
-        split: what it was trained on; a class gets the windows that it has there.
-        label: the class.
-        count: number of glitches; more of them leave the first ones as they were.
-        seed: another one gives other glitches.
+    A class gets the windows that it has in the split that the generator was trained on. More
+    glitches leave the first ones as they were.
     """
     durations = learnt_windows(split, label)
     places = [DURATIONS.index(duration) for duration in durations]
@@ -171,10 +164,7 @@ def imagine(
 def filled(split: Split, config: Config, folder: Path) -> Split:
     """Returns a split whose rare classes are filled up to the mean number of pictures a class.
 
-    Args:
-        split: the training pictures.
-        config: of the run; its seed decides training and pictures.
-        folder: where the GAN is trained, see `train_gan`; one that is there is used.
+    The pictures are those of a GAN that is trained in the folder, or is there already.
     """
     seed = config.training.seed
     generator = train_gan(split, folder, seed=seed)

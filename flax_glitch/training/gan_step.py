@@ -5,10 +5,9 @@ Losses are the hinges of Miyato et al. 2018 (arXiv:1802.05957, eq. 16 and 17). P
 with a moving average of the generator (Yazici et al. 2019, arXiv:1806.04498).
 """
 
-import dataclasses
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +30,8 @@ MEMORY = 0.98
 ADAM = optax.adam(2e-4, b1=0.5)
 """Radford's; at 5e-4 glitches of a class vary half as much."""
 
+Kind = TypeVar("Kind", Generator, Discriminator)
+
 Network = tuple[nnx.State, nnx.State]
 """Parameters and statistics."""
 
@@ -42,9 +43,7 @@ class Player(NamedTuple):
     optimiser: optax.OptState
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Glitches:
+class Glitches(NamedTuple):
     """What there is to learn from: all windows, which of them there are, and the classes."""
 
     windows: UInt8[AnyArray, "glitch 64 64 4"]
@@ -56,9 +55,7 @@ class Glitches:
     """Of being drawn."""
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class GanState:
+class GanState(NamedTuple):
     """All that changes in training, and the key of all draws."""
 
     step: jax.Array
@@ -69,9 +66,7 @@ class GanState:
     discriminator: Player
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class GanOutput:
+class GanOutput(NamedTuple):
     """What a step says: both losses, and the shares of real and of made glitches told as such."""
 
     generator_loss: jax.Array
@@ -80,9 +75,7 @@ class GanOutput:
     made_told: jax.Array
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """A batch of real glitches as the networks see them."""
 
     pictures: Maps
@@ -109,15 +102,17 @@ def gan_step(state: GanState, glitches: Glitches) -> tuple[GanState, GanOutput]:
     pictures, _ = make(state.generator.network, drawn, keys[1])
     critic, critical, told = _taught(state.discriminator, criticism, drawn, pictures)
     maker, failed, _ = _taught(state.generator, failure, critic.network, drawn, keys[2])
-    average = _averaged(state.average, maker.network, state.step)
+    kept = jnp.minimum(MEMORY, (1 + state.step) / (10 + state.step))  # forgets the first ones soon
+    average = jax.tree.map(
+        lambda old, new: kept * old + (1 - kept) * new, state.average, maker.network
+    )
     new = GanState(state.step + 1, state.key, maker, average, critic)
     return new, GanOutput(failed, critical, *told)
 
 
 def averaged_generator(state: GanState, classes: int) -> Generator:
     """Returns the generator to draw pictures of so many classes with."""
-    network = nnx.merge(_graph(Generator, WIDTH, classes), *state.average)
-    return nnx.view(network, use_running_average=True)
+    return nnx.view(_merged(Generator, state.average, classes), use_running_average=True)
 
 
 def draw(glitches: Glitches, key: jax.Array) -> Drawn:
@@ -132,8 +127,7 @@ def draw(glitches: Glitches, key: jax.Array) -> Drawn:
 def make(maker: Network, drawn: Drawn, key: jax.Array) -> tuple[Maps, nnx.State]:
     """Returns pictures of the classes drawn, dark where those lack a window, and the statistics."""
     count, classes = drawn.classes.shape
-    network = nnx.merge(_graph(Generator, WIDTH, classes), *maker, copy=True)
-    network = nnx.view(network, use_running_average=False)
+    network = nnx.view(_merged(Generator, maker, classes), use_running_average=False)
     made = network(jax.random.normal(key, (count, LATENT)), drawn.classes)
     return jnp.where(drawn.mask, made, -1), nnx.state(network, nnx.BatchStat)
 
@@ -142,7 +136,7 @@ def criticism(
     parameters: nnx.State, norms: nnx.State, drawn: Drawn, made: Maps
 ) -> tuple[jax.Array, tuple[nnx.State, tuple[jax.Array, jax.Array]]]:
     """Returns the discriminator's loss; and its norms and the shares that it told rightly."""
-    network = _discriminator((parameters, norms), drawn)
+    network = _merged(Discriminator, (parameters, norms), drawn.classes.shape[1])
     pictures = jnp.concatenate([drawn.pictures, made])
     scores = network(pictures, jnp.concatenate([drawn.classes, drawn.classes]))
     on_real, on_made = jnp.split(scores, 2)
@@ -156,7 +150,8 @@ def failure(
 ) -> tuple[jax.Array, tuple[nnx.State, tuple[()]]]:
     """Returns the generator's loss, how much is seen through; and its new statistics."""
     pictures, statistics = make((parameters, statistics), drawn, key)
-    scores = _discriminator(critic, drawn)(pictures, drawn.classes)
+    network = _merged(Discriminator, critic, drawn.classes.shape[1])
+    scores = network(pictures, drawn.classes)
     return -jnp.mean(scores), (statistics, ())
 
 
@@ -176,15 +171,10 @@ def _taught(
     return Player((optax.apply_updates(parameters, update), statistics), optimiser), value, said
 
 
-def _discriminator(critic: Network, drawn: Drawn) -> Discriminator:
-    return nnx.merge(_graph(Discriminator, WIDTH, drawn.classes.shape[1]), *critic, copy=True)
-
-
-def _averaged(average: Network, now: Network, step: jax.Array) -> Network:
-    kept = jnp.minimum(MEMORY, (1 + step) / (10 + step))  # the first steps are soon forgotten
-    return jax.tree.map(lambda old, new: kept * old + (1 - kept) * new, average, now)
+def _merged(kind: Callable[..., Kind], network: Network, classes: int) -> Kind:
+    return nnx.merge(_graph(kind, WIDTH, classes), *network, copy=True)
 
 
 @cache
-def _graph(kind: type[Generator] | type[Discriminator], width: int, classes: int) -> nnx.GraphDef:
+def _graph(kind: Callable[..., Kind], width: int, classes: int) -> nnx.GraphDef[Kind]:
     return nnx.graphdef(nnx.eval_shape(lambda: kind(width, classes, rngs=nnx.Rngs(0))))

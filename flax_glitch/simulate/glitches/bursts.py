@@ -39,9 +39,9 @@ and the ring-down's width, times pi and the total mass (Ajith et al. 2008, Phys.
 def teardrop(rng: np.random.Generator, time: float = 0.0) -> Wave:
     """Returns a blip of signal-to-noise ratio 1, with a fainter foot of lower frequency."""
     frequency = 0.65 * from_quantiles(rng, BLIP_FREQUENCY)
-    body = pulse(frequency, between(rng, 2.0, 6.0), between(rng, 1.2, 2.8), time, angle(rng))
+    body = pulse(rng, frequency, between(rng, 2.0, 6.0), between(rng, 1.2, 2.8), time)
     low = frequency * rng.uniform(0.3, 0.7)
-    foot = pulse(low, 4.0, 4.0, time + rng.normal(0, 0.4) / low, angle(rng))
+    foot = pulse(rng, low, 4.0, 4.0, time + rng.normal(0, 0.4) / low)
     return scaled(scaled(body, 1.0) + scaled(foot, between(rng, 0.03, 0.2)), 1.0)
 
 
@@ -67,8 +67,8 @@ def repeating_blips(rng: np.random.Generator) -> Wave:
 def tomte(rng: np.random.Generator) -> Wave:
     """A triangle as the hat of a gnome: a blip of 30 to 60 Hz with a straight lower edge."""
     frequency = from_quantiles(rng, (24.0, 29.0, 34.0, 40.0, 48.0))
-    body = pulse(frequency, between(rng, 4.0, 10.0), between(rng, 2.0, 3.5), 0.0, angle(rng))
-    hat = pulse(frequency * rng.uniform(1.5, 4), 3.0, 2.5, rng.normal(0, 0.004), angle(rng))
+    body = pulse(rng, frequency, between(rng, 4.0, 10.0), between(rng, 2.0, 3.5))
+    hat = pulse(rng, frequency * rng.uniform(1.5, 4), 3.0, 2.5, rng.normal(0, 0.004))
     wave = scaled(body, 1.0) + scaled(hat, rng.uniform(0.05, 0.6))
     return rung(rng, scaled(wave, 1.7 * from_quantiles(rng, (9.8, 12.6, 14.3, 17.9, 22.6))))
 
@@ -106,14 +106,14 @@ def inspiral(
 
 def no_glitch(rng: np.random.Generator) -> Wave:
     """Background alone, or with a wisp that hardly stands out of it."""
-    wisp = pulse(between(rng, 12.0, 400.0), 4.0, 4.0, rng.uniform(-0.2, 0.2), angle(rng))
+    wisp = pulse(rng, between(rng, 12.0, 400.0), 4.0, 4.0, rng.uniform(-0.2, 0.2))
     return scaled(wisp, rng.uniform(0, 3))
 
 
 def fish(rng: np.random.Generator, fall: float) -> Wave:
     """Returns a loud pulse of signal-to-noise ratio 1: a body of low frequency below a spike."""
-    body = pulse(between(rng, 18.0, 70.0), between(rng, 2.5, 8.0), fall, 0.0, angle(rng))
-    spike = pulse(between(rng, 50.0, 400.0), 2.0, fall, rng.normal(0, 0.004), angle(rng))
+    body = pulse(rng, between(rng, 18.0, 70.0), between(rng, 2.5, 8.0), fall)
+    spike = pulse(rng, between(rng, 50.0, 400.0), 2.0, fall, rng.normal(0, 0.004))
     return scaled(scaled(body, between(rng, 0.2, 1.0)) + scaled(spike, between(rng, 0.2, 1.0)), 1.0)
 
 
@@ -180,7 +180,7 @@ def rumble(rng: np.random.Generator) -> Wave:
 def broad_hump(rng: np.random.Generator) -> Wave:
     """Returns a hump of few cycles and of signal-to-noise ratio 1."""
     low = from_quantiles(rng, (8.0, 9.0, 11.0, 13.0, 17.0))
-    steep = pulse(low, 4.0, between(rng, 4.0, 9.0), 0.0, angle(rng))
+    steep = pulse(rng, low, 4.0, between(rng, 4.0, 9.0))
     return scaled(steep * bump(0.0, between(rng, 0.03, 0.2)), 1.0)
 
 

@@ -176,14 +176,10 @@ def light_modulation(rng: np.random.Generator) -> Wave:
         heights = rng.normal(size=len(spikes))
         snr = loudest * (1.0 if number == 0 else between(rng, 0.15, 0.9))
         wave += scaled(pulses(spikes, heights, response), snr)
-        wave += scaled(_fading(rng, time) * debris, snr * between(rng, 0.5, 3.0))
+        after = TIMES - time - rng.uniform(0.0, 0.1)
+        fading = step(after / 0.04) * np.exp(-np.maximum(after, 0) / between(rng, 0.1, 0.6))
+        wave += scaled(fading * debris, snr * between(rng, 0.5, 3.0))
     return wave
-
-
-def _fading(rng: np.random.Generator, time: float) -> Wave:
-    """Returns an envelope that rises at once and fades in a second."""
-    after = TIMES - time - rng.uniform(0.0, 0.1)
-    return step(after / 0.04) * np.exp(-np.maximum(after, 0) / between(rng, 0.1, 0.6))
 
 
 def pulses(
