@@ -9,7 +9,8 @@ The only room that knows orbax. A checkpoint folder holds
     training/           only in a run's folder: the newest state, to resume from
 
 `model.json` is replaced last, in one rename, and names its arrays: whatever moment a run is killed
-at, the folder holds one whole model. Arrays are saved as a flat dict of dotted names.
+at, the folder holds one whole model. Arrays are saved as a flat dict of dotted names. What is
+absent, foreign, damaged, doesn't fit or can't be written is a CheckpointError.
 """
 
 from flax_glitch.checkpoint.model import (

@@ -103,11 +103,7 @@ class Description:
 
 
 def read_description(folder: Path) -> Description:
-    """Returns what `model.json` in this folder says.
-
-    Raises:
-        CheckpointError: if the folder is none of ours.
-    """
+    """Returns what `model.json` in this folder says."""
     path = folder / "model.json"
     if folder.is_file():
         raise CheckpointError(f"{folder}: a checkpoint is a folder, this is a file")
@@ -121,15 +117,18 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not a flax_glitch checkpoint: {reason(error)}") from None
+    classes, windows = description.classes, len(measured)
     if description.format != FORMAT:
-        what = f"of format {description.format}, this version reads {FORMAT}"
-    elif len(measured) not in (0, len(DURATIONS)):
-        what = f"calibration of {len(measured)} numbers of windows, not {len(DURATIONS)}"
-    elif len(set(description.classes)) != len(description.classes) or len(description.classes) < 2:
-        what = "its classes aren't two or more different names"
-    else:
-        return description
-    raise CheckpointError(f"{path}: {what}")
+        raise CheckpointError(
+            f"{path}: of format {description.format}, this version reads {FORMAT}"
+        )
+    if windows not in (0, len(DURATIONS)):
+        raise CheckpointError(
+            f"{path}: calibration of {windows} numbers of windows, not {len(DURATIONS)}"
+        )
+    if len(set(classes)) != len(classes) or len(classes) < 2:
+        raise CheckpointError(f"{path}: its classes aren't two or more different names")
+    return description
 
 
 def save_model(
@@ -141,8 +140,7 @@ def save_model(
 ) -> Description:
     """Writes a model to predict with and returns its description, hash filled in.
 
-    Raises:
-        CheckpointError: if the folder can't be written; what it held before stays whole.
+    If that can't be, what the folder held before stays whole.
     """
     stored = {name: np.asarray(array).astype(precision) for name, array in arrays.items()}
     with telling(f"{folder}: the model can't be written"):
@@ -163,11 +161,7 @@ def save_model(
 
 
 def add_calibration(folder: Path, calibration: tuple[Calibration, ...], card: str) -> Description:
-    """Writes what validation says of a model into its `model.json`, and a card that tells of it.
-
-    Raises:
-        CheckpointError: if there is no model, or it can't be written and stays as it was.
-    """
+    """Writes what validation says of a model into its `model.json`, and a card that tells of it."""
     described = dataclasses.replace(read_description(folder), calibration=calibration)
     with telling(f"{folder}: can't be written"):
         _write_description(folder, described, card)
@@ -178,9 +172,6 @@ def find_checkpoint(given: Path | None, runs: Path = RUNS, default: Path = DEFAU
     """Returns the checkpoint of this folder, or name in the folder of runs.
 
     With none given it is the project's own, or else the newest run.
-
-    Raises:
-        CheckpointError: if none is given and none is there.
     """
     if given is not None:
         return runs / given if not given.exists() and (runs / given).is_dir() else given
@@ -196,11 +187,7 @@ def find_checkpoint(given: Path | None, runs: Path = RUNS, default: Path = DEFAU
 
 
 def release(run: Path, out: Path, precision: Precision = "bfloat16") -> Description:
-    """Writes the model of a run, without its training state, to a new folder.
-
-    Raises:
-        CheckpointError: if the run has no model, or the folder holds one or can't be written.
-    """
+    """Writes the model of a run, without its training state, to a folder that holds none yet."""
     if any((out / name).exists() for name in ("model.json", "config.json")):
         raise CheckpointError(f"{out}: a model is there; remove it first, or take another folder")
     model, description = load_model(run)
@@ -223,11 +210,7 @@ def arrays_of(model: Classifier) -> dict[str, Any]:
 
 
 def load_model(folder: Path) -> tuple[Classifier, Description]:
-    """Returns the model in a folder, its mode not yet set, and its description.
-
-    Raises:
-        CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
-    """
+    """Returns the model in a folder, its mode not yet set, and its description."""
     said = read_description(folder)
     model = nnx.eval_shape(
         lambda: build(said.model, said.preprocessing, len(said.classes), rngs=nnx.Rngs(0))
@@ -240,9 +223,6 @@ def start_from(model: Classifier, classes: Sequence[str], folder: Path) -> bool:
     """Replaces a model's arrays by a checkpoint's; returns whether the last layer stays new.
 
     So it does where the checkpoint's classes aren't these, which are the model's.
-
-    Raises:
-        CheckpointError: if the folder is absent, foreign or damaged, or doesn't fit the model.
     """
     other, description = load_model(folder)
     given, own = arrays_of(other), arrays_of(model)

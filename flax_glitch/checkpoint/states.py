@@ -97,8 +97,7 @@ class RunStates:
     def save(self, step: int, state: Any, progress: Mapping[str, Any]) -> None:
         """Writes the state after this step, unless it is there already, and drops the one before.
 
-        Raises:
-            CheckpointError: if it can't be written; the state before stays.
+        If that can't be, the state before stays.
         """
         if step == self.newest:
             return
@@ -111,11 +110,7 @@ class RunStates:
             self._manager.save(step, args=items)
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the newest state, in the structure of `like`, and its progress.
-
-        Raises:
-            CheckpointError: if there is none, or it doesn't fit or is damaged.
-        """
+        """Returns the newest state, in the structure of `like`, and its progress."""
         if self.newest is None:
             raise CheckpointError(f"{self._folder}: nothing to resume; start without --resume")
         place, expected = self._folder / str(self.newest), flatten(like)

@@ -5,7 +5,6 @@ TFDS runs without TensorFlow here: array_record files, read by `as_data_source`.
 1 GB on (all of Gravity Spy at 224 pixels) through TensorFlow's files.
 """
 
-import contextlib
 import errno
 import io
 import json
@@ -70,11 +69,11 @@ def write_source(source: Source, shape: tuple[int, int], folder: Path, progress:
     write_whole(folder / INDEX, json.dumps(index))
     for rubbish in folder.glob("incomplete.*"):
         shutil.rmtree(rubbish)
+    quieten()
+    pictures = [str(work / f"{number:06d}.png") for number in kept.index]
     try:
-        with quiet():
-            pictures = [str(work / f"{number:06d}.png") for number in kept.index]
-            builder = GravitySpy(kept.assign(picture=pictures), shape, folder, progress)
-            builder.download_and_prepare(download_dir=work)
+        builder = GravitySpy(kept.assign(picture=pictures), shape, folder, progress)
+        builder.download_and_prepare(download_dir=work)
     except RuntimeError as error:  # how array_record tells of a failed write
         raise OSError(errno.ENOSPC, str(error).partition(";")[0], str(folder)) from error
 
@@ -129,16 +128,9 @@ def read_picture(root: Path, row: Mapping[Any, Any]) -> LoadedPicture:
     return load_picture(pixels, name)
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quieten() -> None:
     """Keeps TFDS from warning of what is meant."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
+    logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class GravitySpy(tfds.core.ShardBasedBuilder):

@@ -153,7 +153,8 @@ def unknown_classes(names: Iterable[str]) -> list[str]:
 
 
 def _label(name: str) -> str:
-    return class_name(name) or printable(name)
+    # It becomes a folder's name where pictures are drawn, and groups of HDF5 may be called "..".
+    return class_name(name) or printable(name if name.strip(".") else f"class{name}")
 
 
 def _in_folder(folder: Path, source: Path, split: SplitName | None) -> Iterator[Row]:

@@ -21,7 +21,7 @@ from PIL import Image
 from flax_glitch.arrays import Picture, Units
 from flax_glitch.classes import ordered
 from flax_glitch.config import CACHE
-from flax_glitch.data.builder import INDEX, VERSION, GravitySpy, quiet, write_source
+from flax_glitch.data.builder import INDEX, VERSION, GravitySpy, quieten, write_source
 from flax_glitch.data.layouts import (
     WITHOUT_SPLIT,
     Layout,
@@ -136,10 +136,9 @@ class _Chosen:
     @functools.cached_property
     def _all(self) -> Any:
         """Random access to a split's records, their pictures still as PNG."""
-        decoders = {"image": tfds.decode.SkipDecoding()}
-        with quiet():
-            builder = tfds.builder_from_directory(self.directory)
-            return builder.as_data_source(self.split, decoders=decoders)
+        quieten()
+        builder = tfds.builder_from_directory(self.directory)
+        return builder.as_data_source(self.split, decoders={"image": tfds.decode.SkipDecoding()})
 
 
 def class_numbers(table: pd.DataFrame, classes: Sequence[str]) -> Int[np.ndarray, " sample"]:
