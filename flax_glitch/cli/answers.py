@@ -9,15 +9,15 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
-from flax_glitch.cli.classify import Events, Form
 from flax_glitch.cli.events import CURES, find_events, progress
 from flax_glitch.cli.terminal import ODD_NAMES, screen
 from flax_glitch.data.layouts import pictures_below
 from flax_glitch.events.find import Found
+from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
 from flax_glitch.files import write_whole
 from flax_glitch.predict.predictor import SIZES, Predictor
@@ -30,8 +30,9 @@ Results = Generator[Prediction | Failure, None, None]
 def answer(
     predictor: Predictor,
     inputs: Sequence[Path],
-    events: Events,
-    form: Form,
+    question: Question,
+    pictures: Path | None,
+    form: Literal["table", "csv", "json"],
     top_k: int,
     coverage: float | None,
     out: Path | None,
@@ -43,9 +44,9 @@ def answer(
     if inputs:
         results = _of_pictures(predictor, *find_pictures(inputs))
     else:
-        found = find_events(events)
-        done = continue_rows(out, form, predictor.sha256) if out and events.triggers else set()
-        results = _of_strain(predictor, found, done, events.pictures)
+        found = find_events(question)
+        done = continue_rows(out, form, predictor.sha256) if out and question.triggers else set()
+        results = _of_strain(predictor, found, done, pictures)
     tally: Counter[str] = Counter()
     pieces = render(
         _counted(results, tally),

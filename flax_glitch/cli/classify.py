@@ -76,7 +76,7 @@ def classify_inputs(
     predictor = open_predictor(checkpoint, events.cache)
     from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
 
-    answer(predictor, inputs, events, form, top_k, coverage, out)
+    answer(predictor, inputs, events, events.pictures, form, top_k, coverage, out)
 
 
 def check_arguments(events: Events, pictures_given: bool) -> None:
