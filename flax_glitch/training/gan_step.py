@@ -5,6 +5,7 @@ Losses are the hinges of Miyato et al. 2018 (arXiv:1802.05957, eq. 16 and 17). P
 with a moving average of the generator (Yazici et al. 2019, arXiv:1806.04498).
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
@@ -43,7 +44,9 @@ class Player(NamedTuple):
     optimiser: optax.OptState
 
 
-class Glitches(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Glitches:
     """What there is to learn from: all windows, which of them there are, and the classes."""
 
     windows: UInt8[AnyArray, "glitch 64 64 4"]
@@ -75,7 +78,9 @@ class GanOutput(NamedTuple):
     made_told: jax.Array
 
 
-class Drawn(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Drawn:
     """A batch of real glitches as the networks see them."""
 
     pictures: Maps
@@ -102,7 +107,8 @@ def gan_step(state: GanState, glitches: Glitches) -> tuple[GanState, GanOutput]:
     pictures, _ = make(state.generator.network, drawn, keys[1])
     critic, critical, told = _taught(state.discriminator, criticism, drawn, pictures)
     maker, failed, _ = _taught(state.generator, failure, critic.network, drawn, keys[2])
-    kept = jnp.minimum(MEMORY, (1 + state.step) / (10 + state.step))  # forgets the first ones soon
+    # The first steps are soon forgotten.
+    kept = jnp.minimum(MEMORY, (1 + state.step) / (10 + state.step))
     average = jax.tree.map(
         lambda old, new: kept * old + (1 - kept) * new, state.average, maker.network
     )
