@@ -30,9 +30,9 @@ from flax_glitch.config import Config, OptimiserConfig, TrainingConfig
 from flax_glitch.data.records import Split, prepare
 from flax_glitch.data.table import COLUMNS
 from flax_glitch.models.classifier import build
-from flax_glitch.training.run import EpochOutputs, Progress, next_rate
+from flax_glitch.training.run import Progress, next_rate
 from flax_glitch.training.start import check_folder, first_state, train, write_settings
-from flax_glitch.training.step import StepOutput
+from flax_glitch.training.step import EpochOutputs, StepOutput
 
 SCRIPT = Path(__file__).parents[1] / "train_flax.py"
 

@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from flax import nnx
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 from tqdm import tqdm
 
 from flax_glitch.arrays import Key, Units
@@ -33,7 +33,7 @@ from flax_glitch.training.card import (
     write_log,
     write_tensorboard,
 )
-from flax_glitch.training.step import StepOutput, TrainState, TrainStep, with_learning_rate
+from flax_glitch.training.step import EpochOutputs, TrainState, TrainStep, with_learning_rate
 
 BALANCED = ("over-sampling", "randomised")
 """The settings of imbalance that draw as many pictures of each class."""
@@ -57,72 +57,6 @@ class Progress:
     since_drop: int = 0
     """Epochs since the best one, and since it or the last drop of the learning rate."""
     history: list[Record] = dataclasses.field(default_factory=list)
-
-
-class EpochOutputs:
-    """The losses, logits and labels of an epoch's batches so far, fetched one step late.
-
-    Waiting for a step's numbers only after the next one has been started keeps the device busy.
-    """
-
-    def __init__(self, batches: int, batch_size: int, classes: int):
-        self.arrays = {
-            "losses": np.zeros(batches, np.float32),
-            "logits": np.zeros((batches, batch_size, classes), np.float32),
-            "labels": np.zeros((batches, batch_size), np.int32),
-        }
-        self._pending: tuple[int, StepOutput] | None = None
-        self._so_far = np.zeros(3)
-
-    def go_on(self, arrays: Mapping[str, Any], batches: int) -> None:
-        """Takes what was saved of the first so many batches of an epoch."""
-        self.arrays = {name: np.array(array) for name, array in arrays.items()}
-        for number in range(batches):
-            self._count(number)
-
-    def add(self, number: int, labels: np.ndarray, output: StepOutput) -> None:
-        """Takes the output of the batch of this number."""
-        self.fetch()
-        if number == 0:
-            self._so_far = np.zeros(3)
-        self.arrays["labels"][number] = labels
-        self._pending = number, output
-
-    def fetch(self) -> None:
-        """Waits for the last output.
-
-        Raises:
-            FloatingPointError: if its loss is not finite.
-        """
-        if self._pending is None:
-            return
-        number, output = self._pending
-        self._pending = None
-        self.arrays["losses"][number] = loss = float(output.loss)
-        self.arrays["logits"][number] = output.logits
-        if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss of batch {number + 1} of this epoch is {loss}: start a new run with a "
-                "lower --learning-rate, or --resume from the last checkpoint"
-            )
-        self._count(number)
-
-    def metrics(self, batches: int) -> dict[str, float | None]:
-        """Returns the metrics over the first so many batches."""
-        logits = self.arrays["logits"][:batches]
-        labels = self.arrays["labels"][:batches].reshape(-1)
-        loss = float(self.arrays["losses"][:batches].mean())
-        probabilities = softmax(logits.reshape(-1, logits.shape[-1]).astype(float), axis=1)
-        return {"loss": loss, **epoch_metrics(probabilities, labels)}
-
-    def running(self) -> dict[str, str]:
-        """Returns loss and accuracy so far, for the progress bar."""
-        count, loss, right = self._so_far
-        return {"loss": f"{loss / count:.3f}", "accuracy": f"{right / count:.3f}"} if count else {}
-
-    def _count(self, number: int) -> None:
-        right = self.arrays["logits"][number].argmax(-1) == self.arrays["labels"][number]
-        self._so_far += (1, self.arrays["losses"][number], right.mean())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The training state and the pure functions that carry it one step further."""
+"""The training state, the pure functions that carry it one step further, and what steps say."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,14 @@ import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Bool, Float
+from scipy.special import softmax
 from sklearn.utils.class_weight import compute_class_weight
 
 from flax_glitch.arrays import AnyArray, ClassWeights, Key, Labels, Logits, Mask, Pictures
 from flax_glitch.config import Config, Imbalance, OptimiserConfig
 from flax_glitch.data.augment import VARIATIONS, Variation, augment
 from flax_glitch.data.batches import Batch
+from flax_glitch.evaluation.metrics import epoch_metrics
 from flax_glitch.models.classifier import (
     Classifier,
     fuse,
@@ -25,7 +28,7 @@ from flax_glitch.models.classifier import (
 from flax_glitch.models.preprocess import standardise
 
 RHO = 0.9
-"""RMSprop's decay of squared gradients, as Keras has it (FIELD: rho 0.9)."""
+"""RMSprop's decay of squared gradients, as Keras and the report have it."""
 EPSILON = 1e-7
 """Added to the averaged squared gradient under the root, as Keras does."""
 
@@ -183,6 +186,72 @@ def make_train_step(
         return new, StepOutput(loss, logits)
 
     return train_step
+
+
+class EpochOutputs:
+    """The losses, logits and labels of an epoch's batches so far, fetched one step late.
+
+    Waiting for a step's numbers only after the next one has been started keeps the device busy.
+    """
+
+    def __init__(self, batches: int, batch_size: int, classes: int):
+        self.arrays = {
+            "losses": np.zeros(batches, np.float32),
+            "logits": np.zeros((batches, batch_size, classes), np.float32),
+            "labels": np.zeros((batches, batch_size), np.int32),
+        }
+        self._pending: tuple[int, StepOutput] | None = None
+        self._so_far = np.zeros(3)
+
+    def go_on(self, arrays: Mapping[str, Any], batches: int) -> None:
+        """Takes what was saved of the first so many batches of an epoch."""
+        self.arrays = {name: np.array(array) for name, array in arrays.items()}
+        for number in range(batches):
+            self._count(number)
+
+    def add(self, number: int, labels: np.ndarray, output: StepOutput) -> None:
+        """Takes the output of the batch of this number."""
+        self.fetch()
+        if number == 0:
+            self._so_far = np.zeros(3)
+        self.arrays["labels"][number] = labels
+        self._pending = number, output
+
+    def fetch(self) -> None:
+        """Waits for the last output.
+
+        Raises:
+            FloatingPointError: if its loss is not finite.
+        """
+        if self._pending is None:
+            return
+        number, output = self._pending
+        self._pending = None
+        self.arrays["losses"][number] = loss = float(output.loss)
+        self.arrays["logits"][number] = output.logits
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss of batch {number + 1} of this epoch is {loss}: start a new run with a "
+                "lower --learning-rate, or --resume from the last checkpoint"
+            )
+        self._count(number)
+
+    def metrics(self, batches: int) -> dict[str, float | None]:
+        """Returns the metrics over the first so many batches."""
+        logits = self.arrays["logits"][:batches]
+        labels = self.arrays["labels"][:batches].reshape(-1)
+        loss = float(self.arrays["losses"][:batches].mean())
+        probabilities = softmax(logits.reshape(-1, logits.shape[-1]).astype(float), axis=1)
+        return {"loss": loss, **epoch_metrics(probabilities, labels)}
+
+    def running(self) -> dict[str, str]:
+        """Returns loss and accuracy so far, for the progress bar."""
+        count, loss, right = self._so_far
+        return {"loss": f"{loss / count:.3f}", "accuracy": f"{right / count:.3f}"} if count else {}
+
+    def _count(self, number: int) -> None:
+        right = self.arrays["logits"][number].argmax(-1) == self.arrays["labels"][number]
+        self._so_far += (1, self.arrays["losses"][number], right.mean())
 
 
 def _variation(config: Config, rare: RareClasses) -> Callable[[Batch, Key], Pictures]:
