@@ -173,8 +173,8 @@ def test_wrong_arguments_are_one_line_and_end_with_2(arguments, message, capsys)
 def test_help_names_each_command_and_what_it_does(capsys):
     assert run("--help") == 0
     lines = capsys.readouterr().out.splitlines()
-    for name, command in COMMANDS.items():
-        assert f"  {name:10}{command.purpose}" in lines
+    for name, purpose in COMMANDS.items():
+        assert f"  {name:10}{purpose}" in lines
 
 
 @pytest.mark.parametrize("name", COMMANDS)

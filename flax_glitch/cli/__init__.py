@@ -3,7 +3,7 @@
 import difflib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import tyro
 
@@ -15,71 +15,17 @@ __all__ = ["later", "main", "one_line_errors", "one_line_usage"]
 Function = Callable[..., None]
 
 
-class Command(NamedTuple):
-    """What it does, in a line, and how to get it: imports take seconds."""
-
-    purpose: str
-    load: Callable[[], Function]
-
-
-def _classify() -> Function:
-    from flax_glitch.cli.classify import classify_inputs
-
-    return classify_inputs
-
-
-def _compare() -> Function:
-    from flax_glitch.cli.compare import compare_runs
-
-    return compare_runs
-
-
-def _draw() -> Function:
-    from flax_glitch.cli.draw import draw_triggers
-
-    return draw_triggers
-
-
-def _evaluate() -> Function:
-    from flax_glitch.cli.training import evaluate_checkpoint
-
-    return evaluate_checkpoint
-
-
-def _generate() -> Function:
-    from flax_glitch.cli.generate import generate_glitches
-
-    return generate_glitches
-
-
-def _prepare() -> Function:
-    from flax_glitch.cli.training import prepare_source
-
-    return prepare_source
-
-
-def _release() -> Function:
-    from flax_glitch.cli.training import release_run
-
-    return release_run
-
-
-def _simulate() -> Function:
-    from flax_glitch.cli.training import simulate_glitches
-
-    return simulate_glitches
-
-
 COMMANDS = {
-    "classify": Command("Classify glitches by their pictures, or by strain.", _classify),
-    "compare": Command("Put evaluated runs side by side, with intervals and tests.", _compare),
-    "draw": Command("Draw the pictures of a table of triggers, from strain.", _draw),
-    "evaluate": Command("Measure a model on labelled pictures.", _evaluate),
-    "generate": Command("Draw pictures that a DCGAN makes up.", _generate),
-    "prepare": Command("Write a source once, at the size that a network sees.", _prepare),
-    "release": Command("Copy a run's model to a folder to hand on.", _release),
-    "simulate": Command("Draw pictures of simulated glitches.", _simulate),
+    "classify": "Classify glitches by their pictures, or by strain.",
+    "compare": "Put evaluated runs side by side, with intervals and tests.",
+    "draw": "Draw the pictures of a table of triggers, from strain.",
+    "evaluate": "Measure a model on labelled pictures.",
+    "generate": "Draw pictures that a DCGAN makes up.",
+    "prepare": "Write a source once, at the size that a network sees.",
+    "release": "Copy a run's model to a folder to hand on.",
+    "simulate": "Draw pictures of simulated glitches.",
 }
+"""What each does, in a line."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,12 +38,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         if name not in COMMANDS:
             raise UsageError(f"{_what_is_wrong(name)} (flax-glitch --help says what each does)")
-        run_command(name, COMMANDS[name].load(), given[1:])
+        run_command(name, load(name), given[1:])
+
+
+def load(name: str) -> Function:
+    """Returns a command's function, and imports what it needs alone: that takes seconds."""
+    if name == "classify":
+        from flax_glitch.cli.classify import classify_inputs
+
+        return classify_inputs
+    if name == "draw":
+        from flax_glitch.cli.events import draw_triggers
+
+        return draw_triggers
+    from flax_glitch.cli import training
+
+    return {
+        "compare": training.compare_runs,
+        "evaluate": training.evaluate_checkpoint,
+        "generate": training.generate_glitches,
+        "prepare": training.prepare_source,
+        "release": training.release_run,
+        "simulate": training.simulate_glitches,
+    }[name]
 
 
 def overview() -> str:
     """Returns what `flax-glitch --help` says."""
-    commands = "\n".join(f"  {name:10}{command.purpose}" for name, command in COMMANDS.items())
+    commands = "\n".join(f"  {name:10}{purpose}" for name, purpose in COMMANDS.items())
     return (
         "usage: flax-glitch COMMAND [OPTIONS]\n\n"
         "Tell LIGO's glitches apart. `flax-glitch COMMAND --help` says more.\n\n"

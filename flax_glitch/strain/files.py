@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.signal import resample_poly
 
 from flax_glitch.arrays import Samples
 from flax_glitch.strain.formats import (
@@ -184,6 +183,8 @@ def _run(missing: Bool[np.ndarray, " sample"], sample: int) -> tuple[int, int]:
 
 def _resampled(values: Samples, rate: int) -> Float[np.ndarray, " resampled"]:
     """At `SAMPLE_RATE`, without what that can't hold."""
+    from scipy.signal import resample_poly  # here, because it takes half a second
+
     ratio = Fraction(SAMPLE_RATE, rate)
     # Drawn on along a line: zeros beyond the edges would make a step of them.
     return resample_poly(values, ratio.numerator, ratio.denominator, padtype="line")

@@ -9,10 +9,6 @@ from functools import cache
 import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colorbar import Colorbar
-from matplotlib.figure import Figure
 
 from flax_glitch.arrays import Picture, Samples
 from flax_glitch.classes import DURATIONS
@@ -128,6 +124,11 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 @cache
 def _axes(duration: float, detector: str) -> Picture:
     """Returns a full picture without its spectrogram."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: few draw, and it takes long
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 6), dpi=100)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((LEFT / 800, 1 - (TOP + AXES_HEIGHT) / 600, AXES_WIDTH / 800, 0.8))

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
-from scipy.interpolate import CubicSpline, interp1d
 
 from flax_glitch.classes import DURATIONS
 from flax_glitch.strain.tiling import FREQUENCIES, Band, bands, frequencies, planes
@@ -233,6 +232,8 @@ def _rows_of_pixels(q: float, duration: int) -> np.ndarray:
 
     It is taken at steps of 0.5 Hz, between which the pictures are linear.
     """
+    from scipy.interpolate import CubicSpline, interp1d  # here, because it takes long
+
     known = frequencies(q, duration)
     steps = np.arange(FREQUENCIES[0], FREQUENCIES[1] + FREQUENCY_STEP, FREQUENCY_STEP)
     spline = CubicSpline(known, np.eye(len(known)))(steps.clip(known[0], known[-1]))
