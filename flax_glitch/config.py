@@ -187,11 +187,7 @@ def from_dict(kind: type[Section], values: Mapping[str, Any]) -> Section:
 
 
 def check_seed(seed: int, name: str = "seed") -> None:
-    """Checks that a seed is one that all generators of random numbers take.
-
-    Raises:
-        UsageError: if it isn't.
-    """
+    """Raises a UsageError unless a seed is one that all generators of random numbers take."""
     if not 0 <= seed < SEEDS:
         raise UsageError(f"--{name} {seed}: give 0 to {SEEDS - 1}")
 

@@ -46,9 +46,7 @@ SIMULATED_MARK = "SIMULATED.txt"
 def write_whole(target: Path, content: bytes | str) -> None:
     """Writes a file that nobody ever sees half written, however many write it at once.
 
-    Args:
-        target: the file, replaced if it is there.
-        content: bytes, or text for UTF-8; a file name in it that is no valid text is escaped.
+    Text becomes UTF-8; a file name in it that is no valid text is escaped.
     """
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")
@@ -65,12 +63,7 @@ def write_whole(target: Path, content: bytes | str) -> None:
 
 @contextmanager
 def locked(file: Path, progress: bool = False) -> Iterator[None]:
-    """Holds a lock that the system frees even if the process is killed.
-
-    Args:
-        file: stands for what is locked; it stays there, empty.
-        progress: whether to say that another holds it.
-    """
+    """Holds a lock that the system frees even if the process is killed; its file stays, empty."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
         try:
@@ -95,9 +88,7 @@ def _digest(path: Path, method: str) -> str:
 def seal(path: Path, content: Path | None = None) -> Path:
     """Writes a file's checksum beside it, as `sha256sum` does, and returns the file.
 
-    Args:
-        path: the file.
-        content: what it will hold, if it isn't there yet.
+    `content` has what it will hold, if it isn't there yet.
     """
     write_whole(_seal_of(path), f"{sha256(content or path)}  {path.name}\n")
     return path
@@ -126,14 +117,8 @@ def download(url: str, goal: Path, *, host: str = "", md5: str = "", progress: b
     """Returns the file of an address, fetched unless it is there intact.
 
     What is there of a broken download is gone on with. Of all who want a file of the goal's folder
-    at once, one fetches it and the others wait.
-
-    Args:
-        url: the address.
-        goal: where the file is to be.
-        host: the only host that is asked; that of the address if not given.
-        md5: the file's MD5; without one, a checksum is kept beside the file.
-        progress: whether to show how far it is.
+    at once, one fetches it and the others wait. Only the host given is asked, or that of the
+    address. Without an MD5 a checksum is kept beside the file.
 
     Raises:
         OSError: if the file can't be had; `why` says it in a few words.

@@ -98,10 +98,8 @@ def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
     """The events to click on, the button to start, the fields in a question's order."""
     gr.Markdown("### Click an event")
     with gr.Row(elem_classes="presets"):
-        presets = [
-            gr.Button(f"{preset.name}, {preset.detector}", size="sm", min_width=150)
-            for preset in PRESETS
-        ]
+        names = [f"{preset.name}, {preset.detector}" for preset in PRESETS]
+        presets = [gr.Button(name, size="sm", min_width=150) for name in names]
     gr.Markdown("### Or choose one")
     with gr.Row():
         when = gr.Textbox(
@@ -127,14 +125,8 @@ def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Number, gr.Number]:
     with gr.Row():
         start = gr.Number(label="Start of the file (GPS seconds)", value=None, visible=False)
         rate = gr.Number(label="Sample rate (Hz)", value=None, visible=False)
-    gr.on(
-        [file.upload, file.clear],
-        _describe,
-        file,
-        [detector, start, rate],
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on([file.upload, file.clear], _describe, file, [detector, start, rate], **quiet)
     return file, start, rate
 
 

@@ -53,14 +53,15 @@ def load(name: str) -> Function:
         return draw_triggers
     from flax_glitch.cli import training
 
-    return {
+    commands: dict[str, Function] = {
         "compare": training.compare_runs,
         "evaluate": training.evaluate_checkpoint,
         "generate": training.generate_glitches,
         "prepare": training.prepare_source,
         "release": training.release_run,
         "simulate": training.simulate_glitches,
-    }[name]
+    }
+    return commands[name]
 
 
 def overview() -> str:

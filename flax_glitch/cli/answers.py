@@ -48,15 +48,8 @@ def answer(
         done = continue_rows(out, form, predictor.sha256) if out and question.triggers else set()
         results = _of_strain(predictor, found, done, pictures)
     tally: Counter[str] = Counter()
-    pieces = render(
-        _counted(results, tally),
-        form,
-        predictor.identity,
-        predictor.classes,
-        top_k,
-        not done,
-        coverage,
-    )
+    model = predictor.identity, predictor.classes
+    pieces = render(_counted(results, tally), form, *model, top_k, not done, coverage)
     mode = "a" if done else "w"
     target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
     with closing(results), target as file:
@@ -74,9 +67,7 @@ def _counted(results: Results, tally: Counter[str]) -> Results:
         yield result
 
 
-def _of_pictures(
-    predictor: Predictor, paths: Sequence[Path], missing: Sequence[Failure]
-) -> Results:
+def _of_pictures(predictor: Predictor, paths: list[Path], missing: list[Failure]) -> Results:
     yield from missing
     with tqdm(total=len(paths), unit="picture", disable=len(paths) < SIZES[-1]) as bar:
         for result in predictor.classify(paths):
@@ -106,23 +97,16 @@ def _of_strain(
 def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
     """Returns the pictures that inputs name, folders searched, and the inputs that name none."""
     found = {path: sorted(pictures_below(path)) if path.is_dir() else [path] for path in inputs}
-    missing = [
-        Failure(str(path), "no pictures in this folder")
-        for path, inside in found.items()
-        if not inside
-    ]
+    empty = [path for path, inside in found.items() if not inside]
+    missing = [Failure(str(path), "no pictures in this folder") for path in empty]
     return list(dict.fromkeys(chain.from_iterable(found.values()))), missing
 
 
 def continue_rows(path: Path, form: str, model: str) -> set[tuple[str, str]]:
     """Leaves only whole rows with verdicts in a file; returns the detector and id of each.
 
-    Rows of failures fall away, to be tried again, and a last line that was half written.
-
-    Args:
-        path: what `render` wrote of strain, whole or in part; there may be none yet.
-        form: its format, csv or json.
-        model: sha256 of the model that it must come from.
+    Rows of failures fall away, to be tried again, and a last line that was half written. All must
+    come from the model with this sha256; there may be no file yet.
 
     Raises:
         ValueError: if the file holds anything else; it is then left as it is.

@@ -108,11 +108,7 @@ def compare_runs(
 
 
 def prepare_source(
-    source: str = SIMULATED,
-    size: int = 224,
-    width: int = 0,
-    seed: int = 0,
-    cache: Path = CACHE,
+    source: str = SIMULATED, size: int = 224, width: int = 0, seed: int = 0, cache: Path = CACHE
 ) -> None:
     """Write a source once as a TFDS data set at the network's size; training does so by itself.
 

@@ -28,11 +28,7 @@ _NAME = re.compile(r"[A-Z]-(?P<detector>[A-Z]1)_.+-(?P<start>\d+)-(?P<seconds>\d
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """The events asked for, the rows of a table that are none, and how to read strain.
-
-    Attributes:
-        table: file that the triggers come from, if any.
-    """
+    """The events asked for, a table's rows that are none, how to read strain, and the table."""
 
     triggers: Sequence[Trigger]
     faulty: Sequence[FaultyRow]
@@ -42,10 +38,6 @@ class Found:
 
 def find(question: Question, progress: bool = False) -> Found:
     """Returns the events of a question; the strain of a single one is read at once.
-
-    Args:
-        question: what is asked.
-        progress: whether to show how a single event's strain is fetched.
 
     Raises:
         TriggerError: if a table can't be used.
@@ -103,7 +95,7 @@ def list_strain(path: Path) -> list[StrainFile]:
     """
     found = sorted(path.rglob("*")) if path.is_dir() else [path]
     files = [
-        _by_name(file) or _by_content(file)
+        _covered(file)
         for file in found
         if file.suffix.lower() in _SUFFIXES and file.is_file() and not file.name.startswith(".")
     ]
@@ -131,14 +123,10 @@ def read_around(files: Sequence[StrainFile], detector: str, gps: float) -> Strai
     return read_strain(best.path, detector=detector, around=(begin - 1, begin + longest + 1))
 
 
-def _by_name(path: Path) -> StrainFile | None:
-    if not (match := _NAME.fullmatch(path.name)):
-        return None
-    start = float(match["start"])
-    return StrainFile(path, match["detector"], start, start + float(match["seconds"]))
-
-
-def _by_content(path: Path) -> StrainFile:
+def _covered(path: Path) -> StrainFile:
+    if match := _NAME.fullmatch(path.name):
+        start = float(match["start"])
+        return StrainFile(path, match["detector"], start, start + float(match["seconds"]))
     with one_line(str(path)), open_recording(path) as recording:
         if recording.start is None or recording.sample_rate is None or recording.detector is None:
             raise StrainError(f"{path}: doesn't say its time, rate and detector; name it as GWOSC")

@@ -75,14 +75,10 @@ def scan_triggers(triggers: Iterable[Trigger], read: ReadStrain) -> Outcomes:
             yield trigger, scan_block(trigger.detector, trigger.gps, *ready)
 
 
-def write_scans(
-    outcomes: Iterable[Outcome], paths: Callable[[Trigger], Iterable[Path]]
-) -> Outcomes:
+def write_scans(outcomes: Iterable[Outcome], paths: Callable[[Trigger], list[Path]]) -> Outcomes:
     """Writes the four pictures of each scan, as Gravity Spy draws them, and passes all on.
 
-    Args:
-        outcomes: Scans, and reasons, which are only passed on.
-        paths: Returns the files of a trigger's pictures, in the order of their windows.
+    `paths` returns the files of a trigger's pictures, in the order of their windows.
     """
 
     def write(outcome: Outcome) -> Outcome:
@@ -128,14 +124,10 @@ def ahead(
     """Yields `work(item)` of each item in turn, done by threads, `AHEAD` items at most at a time.
 
     Daemon threads, not an executor's, which Python waits for at its end however slow a server is.
-    A result that is there is handed on before the next item is taken.
-
-    Args:
-        work: What the threads do; an exception of it is raised in its turn.
-        items: Taken from in the caller's thread.
-        threads: How many.
-        finish: When the items end by an exception (Ctrl-C), do and hand on first what was taken
-            from them. Otherwise threads get `GRACE` alone: a slow server isn't waited for.
+    A result that is there is handed on before the next item is taken, in the caller's thread; an
+    exception of the work is raised in its turn. When the items end by an exception (Ctrl-C),
+    `finish` does and hands on first what was taken from them. Otherwise threads get `GRACE` alone:
+    a slow server isn't waited for.
     """
     tasks: queue.SimpleQueue[tuple[Future[Result], Item] | None] = queue.SimpleQueue()
     workers = [

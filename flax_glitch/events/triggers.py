@@ -41,13 +41,9 @@ class TriggerError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Trigger:
-    """An event in a detector.
+    """An event in a detector at a GPS time in seconds, with Gravity Spy's id or one of our own.
 
-    Attributes:
-        detector: such as "H1".
-        gps: its time, GPS seconds.
-        id: Gravity Spy's id, or one of our own.
-        label: what the table calls it; not always one of the 22 classes.
+    Its label is what the table calls it; not always one of the 22 classes.
     """
 
     detector: str

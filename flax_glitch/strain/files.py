@@ -99,13 +99,7 @@ def read_strain(
 
 
 def read_hdf5(file: io.RawIOBase, name: str, around: Span) -> Strain:
-    """Returns what lies between two GPS times in an open file of GWOSC's layout.
-
-    Args:
-        file: read only where it must be.
-        name: what to call it in errors.
-        around: as for `read_strain`.
-    """
+    """Reads what lies between two GPS times, and no more, of an open file of GWOSC's layout."""
     with one_line(name), h5py.File(file) as hdf5:
         return _strain(gwosc_layout(hdf5, name), Recording(None), name, around)
 
@@ -115,10 +109,6 @@ def block(strain: Strain, gps: float) -> tuple[Samples, float]:
 
     It lasts the longest of `LENGTHS` that is there without a gap, and has the event in its middle
     unless an edge or a gap is near.
-
-    Args:
-        strain: sampled at `MIN_SAMPLE_RATE` or more.
-        gps: GPS seconds of the event.
 
     Raises:
         StrainError: if the strain doesn't do for a picture of that event.

@@ -33,8 +33,7 @@ GWF_STRAIN = re.compile("strain|hoft", re.IGNORECASE)
 class StrainError(ValueError):
     """Strain that can't be had or used: one line with the input, what is wrong and what would do.
 
-    Attributes:
-        cure: key of what else helps, where whoever asked has a name for it.
+    `cure` is the key of what else helps, where whoever asked has a name for it.
     """
 
     def __init__(self, said: str, cure: str = "") -> None:
@@ -160,13 +159,8 @@ def _text(path: Path) -> Recording:
     columns = len(_numbers(lines[header]))
     if columns > 2:
         raise StrainError(f"{path}: has {columns} columns; give strain, or GPS time and strain")
-    table = np.loadtxt(
-        path,
-        delimiter="," if "," in lines[header] else None,
-        skiprows=header,
-        ndmin=2,
-        max_rows=MAX_SAMPLES + 1,
-    )
+    comma, most = "," if "," in lines[header] else None, MAX_SAMPLES + 1
+    table = np.loadtxt(path, delimiter=comma, skiprows=header, ndmin=2, max_rows=most)
     return Recording(table[:, -1], *(_clock(path, table[:, 0]) if columns == 2 else ()))
 
 

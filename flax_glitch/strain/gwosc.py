@@ -77,10 +77,8 @@ def event_time(name: str) -> float:
     """
     if name.upper() in EVENTS:
         return EVENTS[name.upper()]
-    with (
-        remote.one_line_offline(f"{remote.HOST}, event {name}"),
-        open_session(remote.HOST) as session,
-    ):
+    asked = remote.one_line_offline(f"{remote.HOST}, event {name}")
+    with asked, open_session(remote.HOST) as session:
         return float(event_gps(_checked(name), host=remote.HOST, session=session))
 
 
@@ -94,12 +92,7 @@ def fetch(
 ) -> Strain:
     """Returns public strain of 32 s and more before and after a GPS time, as far as there is any.
 
-    Args:
-        gps: GPS seconds.
-        detector: such as H1.
-        cache: folder in which it is kept, for the next time.
-        event: name of an event whose own, smaller files are to be used.
-        progress: whether to show what is fetched.
+    It is kept in the cache. An event named has files of its own, which are smaller.
 
     Raises:
         StrainError: if there is none or GWOSC can't be asked.
@@ -179,9 +172,8 @@ def _keep(strain: Strain, path: Path) -> None:
     """Writes strain in GWOSC's layout, with its checksum beside it."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        samples = file.create_dataset(
-            "strain/Strain", data=strain.values, compression="gzip", shuffle=True
-        )
+        options = {"compression": "gzip", "shuffle": True}
+        samples = file.create_dataset("strain/Strain", data=strain.values, **options)
         samples.attrs.update(Xstart=strain.start, Xspacing=1 / strain.sample_rate)
         file["meta/GPSstart"] = strain.start
         file["meta/Duration"] = strain.duration

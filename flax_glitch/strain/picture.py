@@ -30,35 +30,23 @@ SITES = {"H1": "Hanford", "L1": "Livingston", "V1": "Virgo", "K1": "KAGRA", "G1"
 
 @dataclass(frozen=True)
 class Scan:
-    """What Gravity Spy's four pictures show of an event.
-
-    Attributes:
-        detector: H1, L1 or another's name.
-        gps: time of the event, GPS seconds.
-        q: Q of the plane that was chosen.
-        energies: normalised energies, one map for each of `DURATIONS`.
-    """
+    """What Gravity Spy's four pictures show of an event, at a GPS time in seconds."""
 
     detector: str
     gps: float
     q: float
+    """Of the plane that was chosen."""
     energies: Float[np.ndarray, "4 478 568"]
+    """Normalised, one map for each of `DURATIONS`."""
 
     @property
     def views(self) -> Mapping[float, Picture]:
         """The spectrogram area of each window, by its length in seconds."""
-        return {
-            duration: spectrogram(energies)
-            for duration, energies in zip(DURATIONS, self.energies, strict=True)
-        }
+        return dict(zip(DURATIONS, map(spectrogram, self.energies), strict=True))
 
 
 def scan(strain: Strain, gps: float) -> Scan:
-    """Returns the scan of an event in strain.
-
-    Args:
-        strain: At least 8 seconds without gaps around the event.
-        gps: Time of the event, GPS seconds.
+    """Returns the scan of an event at a GPS time, with 8 seconds or more without gaps around it.
 
     Raises:
         StrainError: if the strain doesn't hold the event or enough around it.

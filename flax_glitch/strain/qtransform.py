@@ -100,7 +100,7 @@ def scan_whitened(whitened: Float[Array, " sample"], event: Float[Array, ""]) ->
 
     Energies are divided by the median expected of noise, which needs no long block to measure.
     """
-    return _scan(whitened, _spectrum(whitened), event, _expected_medians)
+    return _scan(whitened, jnp.fft.rfft(whitened, norm="forward"), event, _expected_medians)
 
 
 def _scan(whitened: Array, spectrum: Array, event: Array, medians: Medians) -> QScan:
@@ -245,14 +245,11 @@ def pixel_frequencies(low: float, high: float) -> Float[np.ndarray, " row"]:
     return low * (high / low) ** (1 - (np.arange(ROWS) + 1.5) / AXES_HEIGHT)
 
 
-def _spectrum(whitened: Array) -> Array:
-    return jnp.fft.rfft(whitened, norm="forward")
-
-
 def _around(whitened: Array, event: Array, seconds: int) -> Stretch:
     """Returns seconds around the event, from a multiple of 1/64 s, where tiles of the block lie."""
     length = seconds * SAMPLE_RATE
     room = (len(whitened) - length) / SAMPLE_RATE
     start = jnp.clip(jnp.round((event - seconds / 2) * 64) / 64, 0, room)
     taken = lax.dynamic_slice(whitened, ((start * SAMPLE_RATE).astype(jnp.int32),), (length,))
-    return Stretch(_spectrum(fade(taken, SAMPLE_RATE // 4)), start, seconds)
+    spectrum = jnp.fft.rfft(fade(taken, SAMPLE_RATE // 4), norm="forward")
+    return Stretch(spectrum, start, seconds)

@@ -16,13 +16,9 @@ SPACING = 2 * np.sqrt(MISMATCH / 3)
 
 
 class Band(NamedTuple):
-    """Rows of tiles that have their number of tiles in common.
+    """Rows that have their number of tiles in the block in common, a power of two.
 
-    Attributes:
-        tiles: tiles of each row in the block, a power of two.
-        centre: centre of each row's window, Hz.
-        half_width: half the width of each row's window, Hz.
-        plane: number of each row's plane.
+    Each row has its window's centre and half the window's width, Hz, and its plane's number.
     """
 
     tiles: int
@@ -62,10 +58,8 @@ def bands(duration: int) -> tuple[Band, ...]:
             # One bin up, as in all of Gravity Spy's pictures: seen in what GWpy returns.
             centre = frequency + 1 / duration
             listed.append((int(2 ** np.ceil(np.log2(needed))), centre, half_width, number))
-    counts = sorted({row[0] for row in listed})
-    return tuple(
-        Band(
-            count, *map(np.array, zip(*(row[1:] for row in listed if row[0] == count), strict=True))
-        )
-        for count in counts
-    )
+    found = []
+    for count in sorted({row[0] for row in listed}):
+        columns = zip(*(row[1:] for row in listed if row[0] == count), strict=True)
+        found.append(Band(count, *map(np.array, columns)))
+    return tuple(found)
