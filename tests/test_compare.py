@@ -85,6 +85,12 @@ def copies(runs, tmp_path):
     return tmp_path / "copies"
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Where `compare` writes to, unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
+
+
 def systems(base, *names):
     return [read_system(base / name) for name in names or ("first", "second")]
 

@@ -159,3 +159,10 @@ def test_learning_curves_of_one_epoch_without_validation_have_whole_ticks():
 def test_plotting_leaves_the_global_plotting_state_alone():
     code = "import sys, flax_glitch.evaluation.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_names_of_classes_are_no_mathematics_and_never_too_long(tmp_path):
+    assert plots.shown_name("a$_$b") == r"a\$ \$b"
+    assert plots.shown_name("x" * 240) == "x" * 39 + "…"
+    figure = plots.confusion_matrix(np.array([0, 1]), np.array([1, 1]), ("a$_{$b", "c"), "odd")
+    figure.savefig(tmp_path / "odd.png")

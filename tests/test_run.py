@@ -231,6 +231,29 @@ def test_a_run_goes_on_with_the_same_glitches_in_another_place(
         train(config, tmp_path / "run", resume=True, cache=cache)
 
 
+def test_a_run_of_an_earlier_version_and_weights_that_are_not_there_say_what_they_are(
+    trained, small, cache, tmp_path
+):
+    shutil.copytree(trained, tmp_path / "old")
+    (tmp_path / "old" / "splits.csv").write_text("split,ifo,gravityspy_id,label\n")
+    with pytest.raises(CheckpointError, match="began with an earlier version"):
+        train(small, tmp_path / "old", resume=True, cache=cache)
+    lacking = dataclasses.replace(small.model, weights="three")
+    with pytest.raises(CheckpointError, match="--weights three: no checkpoint there"):
+        train(dataclasses.replace(small, model=lacking), tmp_path / "new", cache=cache)
+    assert not (tmp_path / "new").exists()
+
+
+def test_classes_of_a_resumed_run_may_be_written_in_another_way(tmp_path, small):
+    def of(*classes):
+        return dataclasses.replace(small, data=dataclasses.replace(small.data, classes=classes))
+
+    (tmp_path / "config.json").write_text(of("koi fish", "Blip").to_json())
+    check_folder(tmp_path, of("Blip", "Koi_Fish"), resume=True)
+    with pytest.raises(CheckpointError, match=r"was Blip Koi_Fish, now Blip Helix"):
+        check_folder(tmp_path, of("Blip", "Helix"), resume=True)
+
+
 def test_a_cosine_that_hangs_on_the_epochs_isnt_resumed_with_others(tmp_path, small):
     optimiser = dataclasses.replace(small.optimiser, schedule="cosine")
     before = dataclasses.replace(small, optimiser=optimiser)

@@ -323,6 +323,13 @@ def test_some_classes_are_chosen_by_any_of_their_names_and_others_refused(folder
         chosen_classes(table, ["Blip"])
 
 
+def test_odd_names_of_classes_stay_different_and_on_one_line(tmp_path):
+    for number, name in enumerate(("caf\udce9", "caf?", "two\nlines", "a$_$b", "p(x),|")):
+        add_glitch(tmp_path / name, f"id{number}")
+    labels = set(open_source(tmp_path).table["label"])
+    assert labels == {r"caf\udce9", "caf?", r"two\nlines", "a$_$b", "p(x),|"}
+
+
 def test_a_folder_of_class_folders_in_the_place_of_a_class_is_refused_with_the_cure(folder):
     with pytest.raises(SourceError, match=r"is no class, but holds folders of classes .*give it"):
         open_source(folder.parent)

@@ -169,3 +169,10 @@ def test_a_set_needs_a_calibration_and_a_share():
         WHOLE.classes(0.9)
     with pytest.raises(ValueError, match=r"coverage 1\.0: give a share between 0 and 1"):
         ODD.classes(1.0)
+
+
+def test_windows_of_unknown_length_keep_a_verdict_each():
+    two = dataclasses.replace(VERDICT, durations=(None, None))
+    first, second = map(json.loads, rendered("json", [two]).splitlines())
+    assert first["views"] == [first["view"], second["view"]] == ["unknown", "unknown-2"]
+    assert [one["class"] for one in first["per_view"].values()] == ["Blip", "Tomte"]

@@ -126,9 +126,13 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(
             f"{path}: calibration of {windows} numbers of windows, not {len(DURATIONS)}"
         )
-    if len(set(classes)) != len(classes) or len(classes) < 2:
+    if len(set(classes)) != len(classes) or len(classes) < 2 or not all(map(_is_name, classes)):
         raise CheckpointError(f"{path}: its classes aren't two or more different names")
     return description
+
+
+def _is_name(name: str) -> bool:
+    return bool(name.strip(" .")) and name.isprintable()
 
 
 def save_model(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import h5py
 
 from flax_glitch.classes import DURATIONS, class_name, with_suggestion
-from flax_glitch.files import SIMULATED_MARK, printable
+from flax_glitch.files import SIMULATED_MARK
 
 SplitName = Literal["train", "validation", "test"]
 Layout = Literal["kaggle", "zenodo", "v1d0", "folder", "simulated"]
@@ -146,7 +146,7 @@ def _refuse_nested(folders: Iterable[Path]) -> None:
 
 def unknown_classes(names: Iterable[str]) -> list[str]:
     """Returns a notice that lists the names that Gravity Spy doesn't know, if there are any."""
-    unknown = sorted({printable(name) for name in names if class_name(name) is None})
+    unknown = sorted({_shown(name) for name in names if class_name(name) is None})
     listed = ", ".join(map(with_suggestion, unknown))
     said = f"classes that Gravity Spy doesn't know, taken as they are called: {listed}"
     return [said] if unknown else []
@@ -154,7 +154,12 @@ def unknown_classes(names: Iterable[str]) -> list[str]:
 
 def _label(name: str) -> str:
     # It becomes a folder's name where pictures are drawn, and groups of HDF5 may be called "..".
-    return class_name(name) or printable(name if name.strip(".") else f"class{name}")
+    return class_name(name) or (_shown(name) if name.strip(" .") else f"class{name}")
+
+
+def _shown(name: str) -> str:
+    """Returns a name on one line and in valid text; different ones stay different."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def _in_folder(folder: Path, source: Path, split: SplitName | None) -> Iterator[Row]:

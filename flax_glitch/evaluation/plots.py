@@ -25,6 +25,9 @@ from flax_glitch.evaluation.metrics import calibration_error, reliability
 NAMED_CURVES = 5
 """The weakest classes, which the curves name; the others are drawn in grey."""
 
+LONGEST_NAME = 40
+"""Letters of a class's name that a figure shows."""
+
 PANELS = {
     "loss": "Loss",
     "accuracy": "Accuracy",
@@ -76,7 +79,7 @@ def confusion_matrix(truth: Labels, verdicts: Labels, classes: Sequence[str], ti
     figure = Figure(figsize=(side + 1.1, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap=_VIRIDIS, vmin=0, vmax=1)
-    names = [readable(classes[number]) for number in shown]
+    names = [shown_name(classes[number]) for number in shown]
     true = [f"{name} ({n:,})" for name, n in zip(names, totals, strict=True)]
     axes.set_xticks(ticks, names, rotation=90, fontsize=9)
     axes.set_yticks(ticks, true, fontsize=9)
@@ -92,6 +95,13 @@ def confusion_matrix(truth: Labels, verdicts: Labels, classes: Sequence[str], ti
     bar = figure.colorbar(image, shrink=0.8, pad=0.02, format=PercentFormatter(1))
     bar.set_label("Share of the true class", fontsize=11)
     return figure
+
+
+def shown_name(name: str) -> str:
+    """Returns a class's name as figures show it: never as mathematics, and not too long."""
+    name = readable(name)
+    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def precision_recall_curves(
@@ -263,7 +273,7 @@ def _draw_curves(axes: Axes, answers: _Answers, grid: np.ndarray, curve: _Curve,
     axes.plot(grid, np.mean(heights, axis=0), color="black", linewidth=2.4, zorder=3, label=mean)
     weakest, others = np.split(np.argsort(areas), [NAMED_CURVES])
     for place, dashes, colour in zip(weakest, _DASHES, _COLOURS, strict=False):
-        name = f"{readable(classes[present[place]])} {areas[place]:.4f}"
+        name = f"{shown_name(classes[present[place]])} {areas[place]:.4f}"
         axes.plot(grid, heights[place], color=colour, linestyle=dashes, linewidth=1.3, label=name)
     for order, place in enumerate(others):
         label = None if order else f"each of the other {len(others)}"

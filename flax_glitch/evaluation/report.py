@@ -221,9 +221,8 @@ def _picture(splits: Sequence[Split], number: int) -> Picture:
 
 def _caption(row: Mapping[Any, Any]) -> str:
     window = f", {row['duration']:g} s" if row["duration"] > 0 else ""
-    return (
-        f"{readable(row['label'])}{window}\n→ {readable(row['verdict'])}, {row['confidence']:.0%}"
-    )
+    truth, verdict = (plots.shown_name(row[column]) for column in ("label", "verdict"))
+    return f"{truth}{window}\n→ {verdict}, {row['confidence']:.0%}"
 
 
 def _draw_answers(folder: Path, kind: str, outputs: Outputs) -> None:

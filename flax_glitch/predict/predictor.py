@@ -171,7 +171,7 @@ class Predictor:
             said = f"is one of {len(views)} views of its glitch ({listed}); give one to four"
             yield from (Failure(view.name, said) for view in views)
         elif views:
-            yield sorted(views, key=lambda view: view.duration or 0.0)
+            yield sorted(views, key=lambda view: view.duration or np.inf)
 
     def _views(self, scan: Scan, id: str | None) -> list[_View]:
         name, shape = event_name(scan.detector, scan.gps), self.preprocessing.shape

@@ -149,7 +149,7 @@ def as_objects(
     """
     if isinstance(result, Failure):
         return [{"input": result.input, "error": result.error}]
-    windows = [window_name(duration) for duration in result.durations]
+    windows = _window_names(result.durations)
     best = [ranked(result.names, row)[0] for row in result.per_view]
     verdict = {
         "gravityspy_id": result.gravityspy_id,
@@ -219,6 +219,16 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
     failures = [result for result in results if isinstance(result, Failure)]
     lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
     return "".join(line + "\n" for line in lines if verdicts or failures)
+
+
+def _window_names(durations: Sequence[float | None]) -> list[str]:
+    """The windows as they are written; of several unknown ones the later are numbered."""
+    names = [window_name(duration) for duration in durations]
+    again = [names[:place].count("unknown") + 1 for place in range(len(names))]
+    return [
+        f"{name}-{n}" if name == "unknown" and n > 1 else name
+        for name, n in zip(names, again, strict=True)
+    ]
 
 
 def _by_class(result: Prediction, values: np.ndarray) -> dict[str, float]:

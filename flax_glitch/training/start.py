@@ -19,6 +19,7 @@ from flax_glitch.checkpoint import (
     read_description,
     start_from,
 )
+from flax_glitch.classes import class_name, ordered
 from flax_glitch.config import CACHE, Config
 from flax_glitch.data.batches import labels_of
 from flax_glitch.data.records import Prepared, prepare
@@ -62,6 +63,10 @@ def train(
     """
     check(config)
     check_folder(folder, config, resume)
+    weights = config.model.weights
+    official = weights in ("imagenet", "none") or Path(weights).suffix == ".h5"
+    if not (resume or official or (Path(weights) / "model.json").is_file()):
+        raise CheckpointError(f"--weights {weights}: no checkpoint there; give the folder of one")
     shape, seed = config.preprocessing.shape, config.data.split_seed
     prepared = prepare(config.data.source, *shape, seed=seed, cache=cache)
     prepared = prepared.only(chosen_classes(prepared.table, config.data.classes))
@@ -112,7 +117,10 @@ def write_settings(folder: Path, config: Config, prepared: Prepared) -> None:
     table = prepared.table[prepared.table["label"].isin(prepared.classes)]
     text = table.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
     splits = folder / "splits.csv"
-    if splits.exists() and splits.read_bytes() != text:
+    before = splits.read_bytes() if splits.exists() else text
+    if before.partition(b"\n")[0] != text.partition(b"\n")[0]:
+        raise CheckpointError(f"{folder}: began with an earlier version; start a new run")
+    if before != text:
         raise CheckpointError(
             f"{folder}: {config.data.source} holds other glitches than when the run began; "
             "bring them back, or start a new run"
@@ -215,6 +223,8 @@ def _check_same(before: Config, now: Config) -> None:
 def _fixed(config: Config) -> dict[str, Any]:
     """The settings that a resumed run keeps; a cosine comes down over the epochs given."""
     values = dataclasses.asdict(config)
+    chosen = ordered(class_name(name) or name for name in config.data.classes)
+    values["data"]["classes"] = " ".join(chosen)
     free = MAY_CHANGE if config.optimiser.schedule == "plateau" else MAY_CHANGE[1:]
     return {
         f"{part}.{name}": value
