@@ -174,3 +174,8 @@ def test_a_model_of_other_classes_has_a_report_of_its_own(count, present, tmp_pa
     assert (tmp_path / "per_class.md").read_text().count("| Class 2 |") == 2
     assert list(read(tmp_path))[-1] == f"p(Class_{count - 1})"
     assert {path.name for path in tmp_path.glob("*.png")} == set(FIGURES)
+
+
+def test_a_bar_in_a_name_stays_in_its_cell():
+    table = report.markdown_table(("Class", "n"), [("a|b", "3")])
+    assert table.splitlines()[2] == r"| a\|b | 3 |"

@@ -169,7 +169,8 @@ def with_interval(metrics: Mapping[str, Any], metric: str) -> str:
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a table whose first column is text and whose others are numbers."""
     rule = ("---", *["---:"] * (len(header) - 1))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+    whole = [[cell.replace("|", r"\|") for cell in row] for row in (header, rule, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in whole)
 
 
 def draw_reliability(folder: Path, kind: str, ways: Mapping[str, Outputs]) -> None:
