@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Float16, Int, PRNGKeyArray, UInt8
 
 AnyArray = jax.Array | np.ndarray
 
@@ -25,6 +25,12 @@ Pictures = Float[AnyArray, "*batch height width 3"]
 
 RawViews = UInt8[AnyArray, "batch view height width 3"]
 """The pictures of a batch of glitches, before standardisation."""
+
+Maps = Float16[np.ndarray, "*picture row column feature"]
+"""What frozen layers made of pictures or of one, as kept on disk."""
+
+Seen = RawViews | Float16[AnyArray, "batch view row column feature"]
+"""What is read of a batch of glitches: their pictures or, where it is kept, their maps."""
 
 Views = Float[AnyArray, "batch view height width channel"]
 """The model's input: standardised pictures of a batch of glitches."""

@@ -9,16 +9,19 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from flax_glitch.arrays import Labels, Mask, RawViews, Units, Weights
+from flax_glitch.arrays import Labels, Mask, Seen, Units, Weights
 from flax_glitch.data.records import Split
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Pictures of some glitches with their classes; a weight of 0 marks a row that only fills."""
+    """Pictures of some glitches with their classes; a weight of 0 marks a row that only fills.
 
-    views: RawViews
+    Where the split has them, `views` are the maps that frozen layers made of the pictures.
+    """
+
+    views: Seen
     mask: Mask
     labels: Labels
     weights: Weights

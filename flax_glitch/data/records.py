@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 from PIL import Image
 
-from flax_glitch.arrays import Picture, Units
+from flax_glitch.arrays import Maps, Picture, Units
 from flax_glitch.classes import ordered
 from flax_glitch.config import CACHE
 from flax_glitch.data.builder import INDEX, VERSION, GravitySpy, quieten, write_source
@@ -54,11 +54,15 @@ class Split:
     table: pd.DataFrame
     classes: tuple[str, ...]
     records: Any
+    maps: Maps | None = None
+    """What frozen layers made of each picture, to be read in its place."""
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, number: SupportsIndex) -> Picture:
+    def __getitem__(self, number: SupportsIndex) -> Picture | Maps:
+        if self.maps is not None:
+            return self.maps[number]
         record = self.records[range(len(self))[number]]
         with Image.open(io.BytesIO(record["image"])) as image:
             return np.array(image)

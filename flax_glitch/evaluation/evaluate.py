@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from scipy.special import log_softmax, softmax
 from tqdm import tqdm
 
-from flax_glitch.arrays import Labels, Mask, Probabilities, RawViews, Units
+from flax_glitch.arrays import Labels, Mask, Probabilities, Seen, Units
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.data.batches import evaluation_batches
 from flax_glitch.data.records import Split, class_numbers
@@ -22,7 +22,7 @@ from flax_glitch.models.classifier import fuse
 from flax_glitch.predict.calibration import temperature_of
 from flax_glitch.predict.predictor import Predictor
 
-Forward = Callable[[RawViews, Mask], jax.Array | np.ndarray]
+Forward = Callable[[Seen, Mask], jax.Array | np.ndarray]
 
 
 class Answers(NamedTuple):

@@ -1,6 +1,7 @@
 """The classifier of glitches: an architecture and its head, what is trained, and how it is used."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -9,17 +10,23 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from flax_glitch.arrays import Embeddings, Features, Key, Logits, Mask, RawViews, Views
+from flax_glitch.arrays import Embeddings, Features, Key, Logits, Mask, RawViews, Seen, Views
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.models.layers import Maker
 from flax_glitch.models.preprocess import standardise
-from flax_glitch.models.systems import MODELS, Backbone, Head, known
+from flax_glitch.models.systems import MODELS, Backbone, Halved, Head, known
 
 DEFAULT = Preprocessing()
 
-Forward = Callable[[Sequence[nnx.State], RawViews, Mask], jax.Array]
-"""States that make up a model, raw pictures and which there are, to logits."""
+Forward = Callable[[Sequence[nnx.State], Seen, Mask], jax.Array]
+"""States that make up a model, raw pictures or their kept maps and which there are, to logits."""
+
+Trunk = Callable[[Sequence[nnx.State], RawViews], jax.Array]
+"""States that make up a model and raw pictures to the maps of its frozen layers."""
+
+KEPT = jnp.float16
+"""The type of kept maps: of half the size of float32, and as exact as bfloat16 or better."""
 
 
 class Classifier(nnx.Module):
@@ -56,9 +63,27 @@ class Classifier(nnx.Module):
         views = jnp.asarray(views)
         if MODELS[self.name].merged:  # a missing window is as even as one without any signal
             views = side_by_side(views * jnp.asarray(mask)[..., None, None, None])
-        batch, view, *picture = views.shape
-        maps = self.backbone(views.reshape(batch * view, *picture), key)
-        return maps.reshape(batch, view, *maps.shape[1:])
+        return _of_each(partial(self.backbone, key=key), views)
+
+    def trunk(self, views: Views) -> Features:
+        """Returns what the layers that may be frozen make of each view.
+
+        Raises:
+            TypeError: if the model has no such layers.
+        """
+        return _of_each(self._halves.trunk, jnp.asarray(views))
+
+    def of_maps(self, maps: Features, key: Key | None = None) -> Logits:
+        """Returns what a call would of the views that `trunk` made the maps of."""
+        above = None if key is None else jax.random.split(key)[1]
+        features = _of_each(self._halves.top, jnp.asarray(maps))
+        return self.classify(self.embed(features, above))
+
+    @property
+    def _halves(self) -> Halved:
+        if not isinstance(self.backbone, Halved):
+            raise TypeError(f"{self.name}: none of its layers are ever frozen")
+        return self.backbone
 
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:
         """Returns one vector a view."""
@@ -128,7 +153,7 @@ def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLik
 
 
 def make_forward(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Forward:
-    """Returns the jitted function (states, views, mask) to logits, in inference mode.
+    """Returns the jitted function (states, views or maps, mask) to logits, in inference mode.
 
     Args:
         graphdef: structure of a classifier, in whatever mode.
@@ -136,11 +161,36 @@ def make_forward(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Forwar
     """
 
     @jax.jit
-    def forward(states: Sequence[nnx.State], views: RawViews, mask: Mask) -> jax.Array:
+    def forward(states: Sequence[nnx.State], seen: Seen, mask: Mask) -> jax.Array:
         model = inference_mode(nnx.merge(graphdef, *states, copy=True))
-        return jnp.asarray(model(standardise(views, preprocessing), mask))
+        if are_maps(seen):
+            return jnp.asarray(model.of_maps(seen))
+        return jnp.asarray(model(standardise(seen, preprocessing), mask))
 
     return forward
+
+
+def make_trunk(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Trunk:
+    """Returns the jitted function (states, views) to the maps of the frozen layers, to be kept.
+
+    Args:
+        graphdef: structure of a classifier that has such layers, in whatever mode.
+        preprocessing: how raw pictures become its input.
+    """
+    most = float(jnp.finfo(KEPT).max)
+
+    @jax.jit
+    def trunk(states: Sequence[nnx.State], views: RawViews) -> jax.Array:
+        model = inference_mode(nnx.merge(graphdef, *states, copy=True))
+        maps = model.trunk(standardise(views, preprocessing))
+        return jnp.clip(maps, -most, most).astype(KEPT)
+
+    return trunk
+
+
+def are_maps(seen: Seen) -> bool:
+    """Returns whether these are kept maps; pictures are bytes."""
+    return bool(seen.dtype == KEPT)
 
 
 def fuse(logits: Logits, mask: Mask) -> Float[Array, "batch class"]:
@@ -190,6 +240,14 @@ def split(
     graph, *states = nnx.split(model, trained, nnx.Param, ...)
     trainable, frozen, statistics = states
     return graph, trainable, frozen, statistics
+
+
+def _of_each(
+    layers: Callable[[jax.Array], jax.Array], views: Float[Array, "batch view ..."]
+) -> Features:
+    batch, view, *rest = views.shape
+    maps = layers(views.reshape(batch * view, *rest))
+    return maps.reshape(batch, view, *maps.shape[1:])
 
 
 def _trained(model: Classifier, train_all: bool) -> Callable[[tuple[Any, ...], Any], bool]:

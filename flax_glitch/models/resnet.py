@@ -62,6 +62,7 @@ class ResNet50(nnx.Module):
 
     features: int = 2048
     reduction: int = 32
+    trained: str = "conv5"
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype
@@ -76,9 +77,25 @@ class ResNet50(nnx.Module):
         self, pictures: Float[Array, "n h w 3"], key: Key | None = None
     ) -> Float[Array, "n i j 2048"]:
         """Returns the feature maps of standardised pictures; nothing is random in it."""
+        return self.top(self.trunk(pictures))
+
+    def trunk(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j 1024"]:
+        """Returns what the trained stage looks at of what the others make of standardised pictures.
+
+        It begins with 1x1 convolutions of stride 2, which see a quarter of the places.
+        """
         x = self.stem(pictures)
         for name in BLOCKS:
-            x = getattr(self, name)(x)
+            if not name.startswith(self.trained):
+                x = getattr(self, name)(x)
+        return x[:, ::2, ::2]
+
+    def top(self, maps: Float[Array, "n i j 1024"]) -> Float[Array, "n i j 2048"]:
+        """Returns the feature maps, by what the trunk made of pictures."""
+        x = maps.astype(self.dtype).repeat(2, axis=1).repeat(2, axis=2)  # the stride takes it back
+        for name in BLOCKS:
+            if name.startswith(self.trained):
+                x = getattr(self, name)(x)
         return x
 
     def stem(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j 64"]:

@@ -46,6 +46,22 @@ class Backbone(Protocol):
         ...
 
 
+@runtime_checkable
+class Halved(Protocol):
+    """A backbone whose lower layers are frozen where it starts from given weights."""
+
+    trained: str
+    """How the names of the layers begin that are not."""
+
+    def trunk(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j c"]:
+        """Returns what the frozen layers make of pictures: they have no dropout."""
+        ...
+
+    def top(self, maps: Float[Array, "n i j c"]) -> Float[Array, "n k l d"]:
+        """Returns the feature maps of pictures by what the trunk made of them."""
+        ...
+
+
 Head = PooledHead | DenseHead
 """What makes class scores of feature maps."""
 
@@ -107,14 +123,14 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             PooledHead,
             Config(),
             _keras("resnet/resnet50", "4d473c1dd8becc155b73f8504c6f6626"),
-            trained="conv5",
+            trained=ResNet50.trained,
         ),
         "vgg16": Model(
             VGG16,
             PooledHead,
             Config(model=ModelConfig("vgg16")),
             _keras("vgg16/vgg16", "6d6bbae143d832006294945121d1f1fc"),
-            trained="block5",
+            trained=VGG16.trained,
             least_size=32,
         ),
         "xception": Model(
@@ -122,7 +138,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             PooledHead,
             Config(Preprocessing(299), model=ModelConfig("xception")),
             _keras("xception/xception", "b0042744bf5b25fce3cb969f33bebb97"),
-            trained="block14",
+            trained=Xception.trained,
         ),
         "cnn-a": Model(
             _pooled((32, 3), (64, 3), (128, 3), (128, 3)),

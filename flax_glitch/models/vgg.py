@@ -39,6 +39,7 @@ class VGG16(nnx.Module):
 
     features: int = 512
     reduction: int = 32
+    trained: str = "block5"
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype
@@ -51,9 +52,19 @@ class VGG16(nnx.Module):
         self, pictures: Float[Array, "n h w 3"], key: Key | None = None
     ) -> Float[Array, "n i j 512"]:
         """Returns the feature maps of standardised pictures; nothing is random in it."""
+        return self.top(self.trunk(pictures))
+
+    def trunk(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j 512"]:
+        """Returns what the blocks below the trained one make of standardised pictures."""
         x = pictures
         for name in BLOCKS:
-            x = getattr(self, name)(x)
+            if name != self.trained:
+                x = getattr(self, name)(x)
+        return x
+
+    def top(self, maps: Float[Array, "n h w 512"]) -> Float[Array, "n i j 512"]:
+        """Returns the feature maps, by what the trunk made of pictures."""
+        x: Array = getattr(self, self.trained)(maps.astype(self.dtype))
         return x
 
     @staticmethod

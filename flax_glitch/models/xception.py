@@ -87,6 +87,7 @@ class Xception(nnx.Module):
 
     features: int = 2048
     reduction: int = 32
+    trained: str = "block14"
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype
@@ -101,10 +102,19 @@ class Xception(nnx.Module):
         self, pictures: Float[Array, "n h w 3"], key: Key | None = None
     ) -> Float[Array, "n i j 2048"]:
         """Returns the feature maps of standardised pictures; nothing is random in it."""
+        return self.top(self.trunk(pictures))
+
+    def trunk(self, pictures: Float[Array, "n h w 3"]) -> Float[Array, "n i j 1024"]:
+        """Returns what the blocks below the trained one make of standardised pictures."""
         x = pictures
         for name in BLOCKS:
-            x = getattr(self, name)(x)
+            if name != self.trained:
+                x = getattr(self, name)(x)
         return x
+
+    def top(self, maps: Float[Array, "n i j 1024"]) -> Float[Array, "n i j 2048"]:
+        """Returns the feature maps, by what the trunk made of pictures."""
+        return self.block14(maps.astype(self.dtype))
 
     @staticmethod
     def layer_name(path: tuple[str, ...]) -> str:

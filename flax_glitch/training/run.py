@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,10 @@ from flax_glitch.training.step import EpochOutputs, TrainState, TrainStep, with_
 
 BALANCED = ("over-sampling", "randomised")
 """The settings of imbalance that draw as many pictures of each class."""
+
+
+Keep = Callable[[Sequence[nnx.State], Sequence[Split]], Sequence[Split]]
+"""States that make up a model and splits to the splits with the maps of its frozen layers."""
 
 
 class Interrupted(Exception):  # noqa: N818, like KeyboardInterrupt it is no error
@@ -74,6 +78,7 @@ class Run:
     """Of all that is random in training steps."""
     train_step: TrainStep
     forward: Forward
+    keep: Keep
     states: RunStates
 
     @property
@@ -102,9 +107,12 @@ def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
         outputs.go_on(saved["outputs"], progress.batch)
         write_log(run.folder, progress.history)
         restart_tensorboard(run.folder, progress.history)
+    if _goes_on(run, progress):
+        train, validation = run.keep(state.model, (run.train, run.validation))
+        run = dataclasses.replace(run, train=train, validation=validation)
     described = None
     with stop_requests() as stop:
-        while progress.epoch < run.config.training.epochs and not _stalled(run.config, progress):
+        while _goes_on(run, progress):
             start = time.monotonic()
             first = progress.batch
             state = _train_epoch(run, state, progress, outputs, stop)
@@ -158,6 +166,10 @@ def stop_requests() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _goes_on(run: Run, progress: Progress) -> bool:
+    return progress.epoch < run.config.training.epochs and not _stalled(run.config, progress)
 
 
 def _stalled(config: Config, progress: Progress) -> bool:

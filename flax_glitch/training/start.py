@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from flax_glitch.predict.calibration import ENOUGH, fit
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.picture import colour_distance
 from flax_glitch.training.card import model_card, provenance
+from flax_glitch.training.frozen import keep_maps
 from flax_glitch.training.gan import filled
 from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import TrainState, initial_state, make_train_step
@@ -188,6 +190,7 @@ def make_run(
         key=key,
         train_step=make_train_step(graphdef, config, labels, classes, train_all=train_all),
         forward=make_forward(graphdef, config.preprocessing),
+        keep=partial(keep_maps, config, graphdef, prepared.directory.parent / "frozen"),
         states=states,
     )
 

@@ -21,6 +21,7 @@ from flax_glitch.data.batches import Batch
 from flax_glitch.evaluation.metrics import epoch_metrics
 from flax_glitch.models.classifier import (
     Classifier,
+    are_maps,
     fuse,
     split,
     training_mode,
@@ -165,10 +166,13 @@ def make_train_step(
     ) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
         model = nnx.merge(graphdef, trainable, state.frozen, state.statistics, copy=True)
         variation, dropout, window = jax.random.split(jax.random.fold_in(key, state.step), 3)
-        views = standardise(vary(batch, variation), config.preprocessing)
         mask = drop_windows(batch.mask, window) if batch.mask.shape[1] > 1 else batch.mask
         model = training_mode(model, train_all=train_all)
-        scores = jnp.asarray(model(views, mask, dropout))
+        if are_maps(batch.views):
+            scores = jnp.asarray(model.of_maps(batch.views, dropout))
+        else:
+            views = standardise(vary(batch, variation), config.preprocessing)
+            scores = jnp.asarray(model(views, mask, dropout))
         logits = fuse(scores, mask)
         loss = weighted_loss(logits, batch.labels, weights)
         if scores.shape[1] > 1:
