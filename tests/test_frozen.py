@@ -240,9 +240,7 @@ def test_a_run_by_maps_learns_as_one_by_pictures_and_resumed_ends_bit_identical(
         np.testing.assert_array_equal(other[name], array, err_msg=name)
 
     monkeypatch.setattr(frozen, "can_keep", lambda config: False)
-    train(config, tmp_path / "pictures", cache=cache)
-    for maps, pictures in zip(
-        *map(history, (tmp_path / "whole", tmp_path / "pictures")), strict=True
-    ):
-        for part in ("training", "validation"):
-            assert maps[part]["loss"] == pytest.approx(pictures[part]["loss"], rel=0.02)
+    train(short, tmp_path / "pictures", cache=cache)
+    maps, pictures = (history(tmp_path / run)[0] for run in ("whole", "pictures"))
+    for part in ("training", "validation"):
+        assert maps[part]["loss"] == pytest.approx(pictures[part]["loss"], rel=2e-3)
