@@ -220,7 +220,7 @@ def start(tmp_path_factory):
 
 
 def test_a_run_by_maps_learns_as_one_by_pictures_and_resumed_ends_bit_identical(
-    start, small, cache, tmp_path, monkeypatch, capsys
+    start, small, cache, tmp_path, computed, monkeypatch, capsys
 ):
     config = dataclasses.replace(
         small,
@@ -229,9 +229,12 @@ def test_a_run_by_maps_learns_as_one_by_pictures_and_resumed_ends_bit_identical(
         optimiser=OptimiserConfig(1e-5),  # its first steps are by signs, also of rounding
     )
     short = dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=1))
+    monkeypatch.setattr("flax_glitch.training.start.ENOUGH", 5)
     train(config, tmp_path / "whole", cache=cache)
-    said = capsys.readouterr().out
-    assert "what frozen layers make of the pictures is computed once, 0.8" in said
+    assert computed["batches"] == 13
+    assert (
+        "what frozen layers make of the pictures is computed once, 0.8" in capsys.readouterr().out
+    )
     train(short, tmp_path / "resumed", cache=cache)
     train(config, tmp_path / "resumed", resume=True, cache=cache)
     assert measured(tmp_path / "resumed") == measured(tmp_path / "whole")

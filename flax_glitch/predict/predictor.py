@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from scipy.special import softmax
 
-from flax_glitch.arrays import Mask, Picture, RawViews
+from flax_glitch.arrays import Mask, Picture, Seen
 from flax_glitch.checkpoint import load_model, read_card
 from flax_glitch.classes import DURATIONS
 from flax_glitch.data.layouts import parse_name
@@ -55,6 +55,7 @@ class Predictor:
         calibration: what validation says of its scores, for one to four windows; empty if nothing.
         card: its model card, Markdown.
         split_seed: seed of the split by glitch that it was trained with.
+        state: its arrays.
         merged: whether it judges the windows of a glitch together.
         trained_on: what it was trained on, in a sentence.
     """
@@ -69,7 +70,7 @@ class Predictor:
         self.split_seed: int = data.get("split_seed", 0)
         self.trained_on: str = said.provenance.get("trained_on", "See the model card.")
         self.card = read_card(self.folder)
-        graphdef, self._state = nnx.split(model)
+        graphdef, self.state = nnx.split(model)
         self._forward = make_forward(graphdef, self.preprocessing)
 
     @classmethod
@@ -140,9 +141,9 @@ class Predictor:
         """
         return self._load(picture).pixels
 
-    def forward(self, views: RawViews, mask: Mask) -> jax.Array:
+    def forward(self, views: Seen, mask: Mask) -> jax.Array:
         """Returns the logits (batch, view, class) of pictures at the model's size."""
-        return self._forward((self._state,), views, mask)
+        return self._forward((self.state,), views, mask)
 
     def _load(self, picture: PictureLike, name: str | None = None) -> _View:
         if isinstance(picture, str):

@@ -82,9 +82,11 @@ def keep_maps(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free - LEFT_FREE
-        if sum(file.missing for file in files) > free:
+        missing = sum(file.missing for file in files)
+        if missing > free:
             raise OSError(errno.ENOSPC, f"{max(free, 0) / 1e6:,.0f} MB can be had")
-        tqdm.write(f"note: what frozen layers make of the pictures is computed once, {size}")
+        if missing:
+            tqdm.write(f"note: what frozen layers make of the pictures is computed once, {size}")
         return [
             replace(split, maps=file.filled(trunk, states, split))
             for file, split in zip(files, splits, strict=True)

@@ -204,7 +204,9 @@ def calibrate(run: Run) -> None:
     described = read_description(run.folder)
     if described.calibration or count_glitches(run.validation.table) < ENOUGH:
         return
-    said = evaluate(Predictor(run.folder), run.validation)
+    predictor = Predictor(run.folder)
+    (validation,) = run.keep([predictor.state], [run.validation])
+    said = evaluate(predictor, validation)
     colours = np.array([colour_distance(run.validation[n]) for n in range(len(run.validation))])
     calibration = fit(
         said.logits, colours, said.glitches, said.glitch_labels, said.fused, said.classes
