@@ -24,6 +24,9 @@ class Variation:
         shift: The shift is drawn from -shift to shift, as a fraction of the picture; 0 to 1.
         gain: Values are multiplied by 1 - gain to 1 + gain, and up to a fifth of gain times the
             full scale is added or taken away.
+        gamma: Values, as shares of the full scale, are raised to a power of 1 / (1 + gamma) to
+            1 + gamma.
+        light: Up to this share of the full scale is added to the pictures of every third glitch.
         blur: Share of glitches whose pictures are made unsharp, as if scaled down and up by two.
     """
 
@@ -31,6 +34,8 @@ class Variation:
     zoom: float = 0.0
     shift: float = 0.0
     gain: float = 0.0
+    gamma: float = 0.0
+    light: float = 0.0
     blur: float = 0.0
 
     def __post_init__(self) -> None:
@@ -42,7 +47,7 @@ VARIATIONS = MappingProxyType(
     {
         "none": Variation(),
         "report": Variation(mirror=True, zoom=0.1),
-        "drift": Variation(zoom=0.04, shift=0.03, gain=0.2, blur=0.25),
+        "drift": Variation(zoom=0.04, shift=0.03, gain=0.25, gamma=0.4, light=0.2, blur=0.35),
     }
 )
 """The variations that settings name. report: the mirror and zoom that the report considered; drift:
@@ -80,7 +85,7 @@ def augment(
         _unsharp(_interpolation(columns), blurred),
         precision="highest",
     )
-    return _gained(moved, gain_key, variation.gain, chosen) if variation.gain else moved
+    return _shaded(moved, gain_key, variation, chosen) if variation.gain else moved
 
 
 def _coordinates(key: Key, size: int, variation: Variation, chosen: jax.Array) -> Coordinates:
@@ -113,8 +118,13 @@ def _unsharp(
     return jnp.where(blurred[:, None, None], paired, interpolation)
 
 
-def _gained(values: Pictures, key: Key, gain: float, chosen: jax.Array) -> Pictures:
-    """Returns pictures of more or less contrast and brightness."""
-    drawn = jax.random.uniform(key, (2, len(chosen)), minval=-gain, maxval=gain)
-    contrast, offset = jnp.where(chosen[None], drawn, 0.0)[..., None, None, None, None]
-    return values * (1 + contrast) + 51.0 * offset
+def _shaded(values: Pictures, key: Key, variation: Variation, chosen: jax.Array) -> Pictures:
+    """Returns pictures of more or less contrast and brightness, as figures copied again are."""
+    drawn = jax.random.uniform(key, (5, len(chosen)), minval=-1.0, maxval=1.0)
+    contrast, offset, bend, light, whether = (
+        jnp.where(chosen, each, 0.0)[:, None, None, None, None] for each in drawn
+    )
+    power = (1 + variation.gamma) ** bend
+    added = variation.gain * offset / 5 + variation.light * jnp.abs(light) * (whether > 1 / 3)
+    bent = jnp.clip(values / 255.0, 0.0, 1.0) ** power
+    return 255.0 * (bent * (1 + variation.gain * contrast) + added)

@@ -16,6 +16,9 @@ from jaxtyping import Array, Float
 from flax_glitch.arrays import Embeddings, Features, Key, Logits
 from flax_glitch.models.layers import Maker
 
+SMALL = 1e-4
+"""Added to features before their square root, whose slope is infinite at 0."""
+
 
 class Stack(nnx.Module):
     """Pictures to the maps of the last of several convolutions.
@@ -102,14 +105,13 @@ class PooledHead(nnx.Module):
 
 
 class DenseHead(nnx.Module):
-    """Dense layers on all features in a row, or on the mean and the greatest of each.
+    """Dense layers on all features in a row.
 
     Args:
         maps: height, width and depth of the feature maps.
         classes: how many there are.
         make: makes the layers.
         widths: units of the hidden layers.
-        summary: whether mean and greatest value stand for the map of a feature.
     """
 
     last: ClassVar[str] = "output"
@@ -121,11 +123,9 @@ class DenseHead(nnx.Module):
         classes: int,
         make: Maker,
         *,
-        widths: tuple[int, ...] = (),
-        summary: bool = False,
+        widths: tuple[int, ...],
     ) -> None:
-        self.summary = summary
-        sizes = (2 * maps[2] if summary else math.prod(maps), *widths)
+        sizes = (math.prod(maps), *widths)
         self.hidden = nnx.List(make.dense(before, after) for before, after in pairwise(sizes))
         self.output = make.dense(sizes[-1], classes)
         self.dropout = make.dropout()
@@ -133,13 +133,46 @@ class DenseHead(nnx.Module):
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:
         """Returns one vector a view; the key is that of the dropout, for training mode."""
         x = jnp.asarray(features, jnp.float32)
-        if self.summary:
-            x = jnp.concatenate([x.mean((2, 3)), x.max((2, 3))], axis=-1)
-            x = self.dropout(x, rngs=key)
         x = x.reshape(*x.shape[:2], -1)
         for number, layer in enumerate(self.hidden):
             x = self.dropout(nnx.relu(layer(x)), rngs=_fold(key, number))
         return x
+
+    def classify(self, embeddings: Embeddings) -> Logits:
+        """Returns the scores of each view."""
+        return self.output(jnp.asarray(embeddings))
+
+
+class RowsHead(nnx.Module):
+    """One dense layer on each row of maps: the mean and the greatest of each feature over time.
+
+    What is pooled over frequency too can't tell a line at 50 Hz from one at 60 Hz.
+
+    Args:
+        maps: height, width and depth of the feature maps, which are not negative.
+        classes: how many there are.
+        make: makes the layers.
+    """
+
+    last: ClassVar[str] = "output"
+    """The layer that gives the scores."""
+
+    def __init__(self, maps: tuple[int, int, int], classes: int, make: Maker) -> None:
+        size = 2 * maps[0] * maps[2]
+        self.norm = make.norm(size)
+        self.output = make.dense(size, classes)
+        self.dropout = make.dropout()
+
+    def embed(self, features: Features, key: Key | None = None) -> Embeddings:
+        """Returns one vector a view; the key is that of the dropout, for training mode.
+
+        The square root makes few loud features not outweigh all others (Arandjelovic and Zisserman
+        2012, doi:10.1109/CVPR.2012.6248018).
+        """
+        x = jnp.asarray(features, jnp.float32)
+        x = jnp.concatenate([x.mean(3), x.max(3)], axis=-1)
+        x = jnp.sqrt(x.reshape(*x.shape[:2], -1) + SMALL)
+        return self.dropout(self.norm(x), rngs=key)
 
     def classify(self, embeddings: Embeddings) -> Logits:
         """Returns the scores of each view."""

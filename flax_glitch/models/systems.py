@@ -27,8 +27,8 @@ from flax_glitch.config import (
 )
 from flax_glitch.models.layers import Maker
 from flax_glitch.models.resnet import ResNet50
-from flax_glitch.models.stacks import DenseHead, PooledHead, Stack
-from flax_glitch.models.vgg import VGG16
+from flax_glitch.models.stacks import DenseHead, PooledHead, RowsHead, Stack
+from flax_glitch.models.vgg import VGG16, VGG16Rows
 from flax_glitch.models.xception import Xception
 
 
@@ -62,7 +62,7 @@ class Halved(Protocol):
         ...
 
 
-Head = PooledHead | DenseHead
+Head = PooledHead | DenseHead | RowsHead
 """What makes class scores of feature maps."""
 
 
@@ -188,6 +188,19 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 optimiser=OptimiserConfig(learning_rate=3e-4),
             ),
         ),
+        # Ours: what tells a glitch is at which frequency something is, so rows are kept apart.
+        "vgg16-rows": Model(
+            VGG16Rows,
+            RowsHead,
+            Config(
+                Preprocessing(112, normalise="caffe"),
+                model=ModelConfig("vgg16-rows", batch_norm_momentum=0.9),
+                optimiser=OptimiserConfig(1e-4, "cosine"),
+                training=TrainingConfig(epochs=10),
+            ),
+            _keras("vgg16/vgg16", "6d6bbae143d832006294945121d1f1fc"),
+            trained=VGG16Rows.trained,
+        ),
         # Ours: trained in minutes on a laptop.
         "compact": Model(
             partial(
@@ -195,7 +208,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
                 convolutions=((24, 5, 2), (48, 3, 2), (96, 3, 2), (128, 3, 1), (192, 3, 2)),
                 pooled=False,
             ),
-            partial(DenseHead, summary=True),
+            RowsHead,
             Config(
                 Preprocessing(112, colour="grayscale", normalise="unit"),
                 DataConfig(batch_size=16, variation="drift"),

@@ -5,6 +5,7 @@ Simonyan and Zisserman 2014 (arXiv:1409.1556). Layers are named as in `keras.app
 
 from types import MappingProxyType
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -29,9 +30,13 @@ class Block(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n i j d"]:
         """Returns the block's maps, in the type that is computed in."""
+        return nnx.max_pool(self.convolved(x), (2, 2), strides=(2, 2))
+
+    def convolved(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w d"]:
+        """Returns the maps before their size is halved."""
         for name in self.names:
             x = nnx.relu(getattr(self, name)(x))
-        return nnx.max_pool(x, (2, 2), strides=(2, 2))
+        return x
 
 
 class VGG16(nnx.Module):
@@ -71,3 +76,15 @@ class VGG16(nnx.Module):
     def layer_name(path: tuple[str, ...]) -> str:
         """Returns Keras' name of a layer: that of block1/conv2 is block1_conv2."""
         return "_".join(path)
+
+
+class VGG16Rows(VGG16):
+    """Pictures to the maps of the last two blocks side by side, 16 times smaller and 1,024 deep."""
+
+    features: int = 1024
+    reduction: int = 16
+
+    def top(self, maps: Float[Array, "n h w 512"]) -> Float[Array, "n h w 1024"]:
+        """Returns the feature maps, by what the trunk made of pictures."""
+        x = maps.astype(self.dtype)
+        return jnp.concatenate([x, self.block5.convolved(x)], axis=-1)
