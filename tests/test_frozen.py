@@ -126,6 +126,13 @@ def test_a_killed_computation_is_gone_on_with_and_what_is_there_is_read(
     assert computed["batches"] == 6 and not part.exists()
 
 
+def test_a_split_without_pictures_is_no_trouble(pictures, tmp_path):
+    config = config_of("vgg16")
+    _, (graphdef, state) = parts(config)
+    none = dataclasses.replace(pictures, table=pictures.table[:0])
+    assert not len(kept(config, tmp_path, state.model, graphdef, none))
+
+
 def test_of_two_at_once_one_computes_and_the_other_waits(pictures, tmp_path, computed):
     config = config_of("vgg16")
     _, (graphdef, state) = parts(config)
@@ -180,7 +187,7 @@ def test_without_room_on_the_disk_pictures_are_used_and_it_is_said(
     _, (graphdef, state) = parts(config)
     assert kept(config, tmp_path, state.model, graphdef, pictures) is pictures
     said = capsys.readouterr().out.splitlines()[-1]
-    assert "can't be kept, 0.164 MB" in said and "free some space" in said
+    assert "can't be kept, 0.2 MB" in said and "free some space" in said
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
@@ -233,7 +240,8 @@ def test_a_run_by_maps_learns_as_one_by_pictures_and_resumed_ends_bit_identical(
     train(config, tmp_path / "whole", cache=cache)
     assert computed["batches"] == 13
     assert (
-        "what frozen layers make of the pictures is computed once, 0.8" in capsys.readouterr().out
+        "what frozen layers make of the pictures is computed once, 0.8 MB"
+        in capsys.readouterr().out
     )
     train(short, tmp_path / "resumed", cache=cache)
     train(config, tmp_path / "resumed", resume=True, cache=cache)

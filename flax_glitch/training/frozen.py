@@ -73,12 +73,12 @@ def keep_maps(
     one = jax.ShapeDtypeStruct((1, 1, *config.preprocessing.shape, 3), jnp.uint8)
     shape = jax.eval_shape(trunk, states, one).shape[2:]
     known = digest(config, states)
-    name = f"{config.model.name}-{{}}.npy"
+    names = [f"{config.model.name}-{digest_of(split, known)}.npy" for split in splits]
     files = [
-        MapsFile(folder / name.format(digest_of(split, known)), (len(split), *shape))
-        for split in splits
+        MapsFile(folder / name, (len(split), *shape))
+        for name, split in zip(names, splits, strict=True)
     ]
-    size = f"{sum(file.size for file in files) / 1e6:,.3g} MB in {folder}"
+    size = f"{sum(file.size for file in files) / 1e6:,.1f} MB in {folder}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free - LEFT_FREE
@@ -94,29 +94,28 @@ def keep_maps(
     except OSError as error:
         tqdm.write(
             f"note: what frozen layers make of the pictures can't be kept, {size} "
-            f"({error.strerror}), and is computed in every epoch: free some space"
+            f"({error.strerror or error}), and is computed in every epoch: free some space"
         )
         return splits
 
 
-def digest(config: Config, states: Sequence[nnx.State]) -> "hashlib._Hash":
+def digest(config: Config, states: Sequence[nnx.State]) -> bytes:
     """Returns the hash of all that maps depend on but for the pictures."""
     model = config.model
+    trained = f"backbone.{MODELS[model.name].trained}"
     said = [VERSION, model.name, asdict(config.preprocessing)]
     known = hashlib.sha256(json.dumps([*said, str(compute_dtype(model.precision))]).encode())
     arrays = flatten(nnx.to_pure_dict(nnx.merge_state(*states)))
     for name, array in sorted(arrays.items()):
-        if name.startswith("backbone.") and not name.startswith(
-            f"backbone.{MODELS[model.name].trained}"
-        ):
+        if name.startswith("backbone.") and not name.startswith(trained):
             known.update(name.encode())
             known.update(np.asarray(array).tobytes())
-    return known
+    return known.digest()
 
 
-def digest_of(split: Split, known: "hashlib._Hash") -> str:
-    """Returns the hash, so far of what else is known, gone on with over a split's pictures."""
-    whole = known.copy()
+def digest_of(split: Split, known: bytes) -> str:
+    """Returns the hash of a split's pictures and of what else is known."""
+    whole = hashlib.sha256(known)
     for number in range(len(split)):
         whole.update(split.records[number]["image"])
     return whole.hexdigest()[:16]
