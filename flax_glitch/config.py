@@ -12,6 +12,12 @@ import tyro
 CACHE = Path.home() / ".cache" / "flax_glitch"
 """Where downloads, prepared data sets and compiled functions are kept."""
 
+BALANCED, GRAVITY_SPY = "balanced", "gravity-spy"
+"""How often each class comes: all equally often, or as in Gravity Spy's training set."""
+
+PRIOR = BALANCED
+"""Which of the two is taken if none is asked for; BALANCED of models that the other doesn't fit."""
+
 
 class UsageError(ValueError):
     """What a user asked for can't be done, whatever the data: wrong arguments, exit code 2."""

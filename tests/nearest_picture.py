@@ -17,6 +17,7 @@ from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import Preprocessing
 from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.predict.predictor import Predictor
+from flax_glitch.predict.prior import prior_of
 
 CALIBRATION = Calibration(
     temperature=1.0, unlike=10.0, scores=tuple(np.linspace(0, 1, 101).tolist()), n=99
@@ -39,6 +40,7 @@ class NearestPicture(Predictor):
         self.trained_on = "Trained on toy pictures."
         self.preprocessing = Preprocessing(size=32)
         self.merged = False
+        self.provenance, self.prior = {}, prior_of(None, classes)
         self.calibration = (CALIBRATION,) * 4
         self.templates = np.stack([self._draw(name) for name in classes])
 

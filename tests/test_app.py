@@ -22,7 +22,7 @@ from toy_pictures import toy_picture
 
 from flax_glitch.app import batch, classify, guide, main, protect
 from flax_glitch.checkpoint import Description, arrays_of, save_model
-from flax_glitch.classes import CLASSES, MORPHOLOGY
+from flax_glitch.classes import CLASSES, MORPHOLOGY, TRAINING_SET
 from flax_glitch.config import ModelConfig, Preprocessing
 from flax_glitch.models.classifier import build
 from flax_glitch.predict.predictor import Failure, Prediction
@@ -316,13 +316,42 @@ def test_a_program_gets_a_batch_with_its_files(client, pictures):
     assert "L1_xy.z_spectrogram_0.5.png" in Path(csv_file["value"]).read_text()
 
 
-def called(address, name, path):
+def called(address, name, path, prior="balanced"):
     """Returns the events of a call on a file by its path on the server."""
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     call = f"{address}gradio_api/call/{name}"
-    data = [file] if name == "classify" else [[file]]
+    data = [file if name == "classify" else [file], prior]
     event = httpx.post(call, json={"data": data}).json()["event_id"]
     return httpx.get(f"{call}/{event}", timeout=20).text
+
+
+def test_all_tabs_take_the_classes_to_come_as_chosen(client, predictor, pictures):
+    chosen = predictor.with_prior("gravity-spy")
+    (expected,) = chosen.classify([Path(pictures[2])], ["mine.png"])
+    answer, verdict, _ = client.predict(
+        handle_file(pictures[2]), prior="gravity-spy", api_name="/classify"
+    )
+    assert answer["prior"] == "gravity-spy" and "Gravity Spy&#x27;s training set." in verdict
+    assert answer["probabilities"] == pytest.approx(as_objects(expected, MODEL)[0]["probabilities"])
+    files = [handle_file(path) for path in pictures]
+    summary, *_, text = client.predict(files, prior="gravity-spy", api_name="/batch")
+    assert summary.endswith("training set.")
+    found = {item["input"]: item for item in json.loads(Path(text["value"]).read_text())}
+    assert found["mine.png"]["probabilities"] == pytest.approx(answer["probabilities"])
+    before, verdict, _ = client.predict(handle_file(pictures[2]), api_name="/classify")
+    assert before["prior"] == "balanced" and "taken to be equally frequent." in verdict
+
+
+@pytest.mark.parametrize("name", ["classify", "batch"])
+def test_a_prior_is_one_of_those_offered_and_no_file_on_the_servers_disk(
+    address, whistle, name, tmp_path
+):
+    (tmp_path / "good.json").write_text(json.dumps(dict(TRAINING_SET)))
+    uploaded = httpx.post(
+        f"{address}gradio_api/upload", files={"files": (whistle.name, whistle.read_bytes())}
+    ).json()[0]
+    assert "event: complete" in called(address, name, uploaded, "gravity-spy")
+    assert "event: error" in called(address, name, uploaded, str(tmp_path / "good.json"))
 
 
 @pytest.mark.parametrize("name", ["classify", "batch"])

@@ -162,6 +162,11 @@ def test_the_page_has_words_for_each_cure_of_an_event():
     assert {*strain.CURES, "table"} == set(CURES)
 
 
+def test_the_prior_that_the_page_was_given_is_that_of_the_answer(predictor, files):
+    found = answered(predictor.with_prior("gravity-spy"), "1016.5", "", files["good"])
+    assert found.found["prior"] == "gravity-spy" and "training set." in found.verdict
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: f"{preset.name} {preset.detector}")
 def test_an_event_to_click_on_is_fetched_from_its_own_files(predictor, preset, monkeypatch):
     asked = []
@@ -220,7 +225,15 @@ def test_an_upload_is_read_but_no_other_path_on_the_servers_disk(predictor, file
             with open(path, "rb") as file:  # noqa: PTH123
                 reply = httpx.post(f"{address}gradio_api/upload", files={"files": ("a.hdf5", file)})
             path = reply.json()[0]
-        data = ["1016.5", "", {"path": path, "meta": {"_type": "gradio.FileData"}}, None, None, 5]
+        data = [
+            "1016.5",
+            "",
+            {"path": path, "meta": {"_type": "gradio.FileData"}},
+            None,
+            None,
+            5,
+            "gravity-spy",
+        ]
         call = f"{address}gradio_api/call/strain"
         event = httpx.post(call, json={"data": data}).json()["event_id"]
         reply = httpx.get(f"{call}/{event}", timeout=20).text
@@ -228,3 +241,4 @@ def test_an_upload_is_read_but_no_other_path_on_the_servers_disk(predictor, file
         page.close(verbose=False)
     assert ("event: complete" in reply) == uploaded
     assert ("gravityspy_id" in reply) == uploaded
+    assert ('"prior": "gravity-spy"' in reply) == uploaded

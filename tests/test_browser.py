@@ -158,6 +158,16 @@ def test_the_slider_shows_more_classes_without_predicting_again(page, predictor,
     expect(page.locator(".bars .name").first).to_have_text("Blip")
 
 
+def test_another_choice_of_class_frequencies_judges_the_picture_anew(page):
+    page.get_by_alt_text("Blip", exact=True).click()
+    expect(verdict(page)).to_contain_text("taken to be equally frequent")
+    page.get_by_role("button", name="Class frequencies").click()
+    page.get_by_label("Classes are taken to be").click()
+    page.get_by_role("option", name="as frequent as in Gravity Spy's training set").click()
+    expect(verdict(page)).to_contain_text("as frequent as in Gravity Spy's training set")
+    expect(page.locator(".bars li")).to_have_count(5)
+
+
 def test_a_picture_unlike_any_glitch_is_said_to_be_so(page, tmp_path):
     Image.new("RGB", (568, 478), (128, 128, 128)).save(tmp_path / "grey.png")
     upload(page, tmp_path / "grey.png")

@@ -69,9 +69,9 @@ def test_classify_writes_a_csv(trained, chirps, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_table_has_a_line_a_glitch(trained, chirps, capsys):
+def test_the_table_has_a_line_a_glitch_and_their_prior(trained, chirps, capsys):
     assert run("classify", chirps, "--checkpoint", trained) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 1 + 2
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 2 + 1
 
 
 def test_coverage_gives_each_glitch_a_set_of_classes(trained, chirps, tmp_path, capsys):
@@ -81,7 +81,7 @@ def test_coverage_gives_each_glitch_a_set_of_classes(trained, chirps, tmp_path, 
     add_calibration(run_folder, (Calibration(1.0, -100.0, scores, 99),) * 4, "")
     arguments = ["classify", chirps, "--checkpoint", run_folder, "--coverage", "0.95"]
     assert run(*arguments) == 0
-    header, *_, note = capsys.readouterr().out.splitlines()
+    header, *_, note, _ = capsys.readouterr().out.splitlines()
     assert "95% set" in header and note == "* unlike anything in training"
     assert run(*arguments, "--format", "json") == 0
     for item in map(json.loads, capsys.readouterr().out.splitlines()):

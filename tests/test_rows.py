@@ -42,7 +42,7 @@ def ids(content, form):
 def test_verdicts_stay_as_they_are_and_failures_fall_away(tmp_path, form):
     path = tmp_path / "out"
     path.write_text(text(form))
-    assert continue_rows(path, form, SHA256) == {("H1", "one"), ("H1", "two")}
+    assert continue_rows(path, form, SHA256, "balanced") == {("H1", "one"), ("H1", "two")}
     assert path.read_text() == text(form, [RESULTS[0], RESULTS[2]])
     path.write_text(path.read_text() + text(form, [verdict("three")], header=False))
     assert ids(path.read_text(), form) == ["one", "two", "three"]
@@ -54,7 +54,7 @@ def test_cut_anywhere_a_file_goes_on_from_its_last_whole_row(tmp_path, form):
     whole = text(form)
     for end in [*range(0, len(whole), 7), len(whole) - 1]:
         path.write_text(whole[:end])
-        keys = continue_rows(path, form, SHA256)
+        keys = continue_rows(path, form, SHA256, "balanced")
         kept = path.read_text()
         assert ids(kept, form) == [id for _, id in sorted(keys)]
         assert keys or not kept
@@ -63,7 +63,7 @@ def test_cut_anywhere_a_file_goes_on_from_its_last_whole_row(tmp_path, form):
 
 
 def test_there_may_be_no_file_yet(tmp_path):
-    assert continue_rows(tmp_path / "none", "csv", SHA256) == set()
+    assert continue_rows(tmp_path / "none", "csv", SHA256, "balanced") == set()
     assert not (tmp_path / "none").exists()
 
 
@@ -100,8 +100,17 @@ def test_anything_else_is_refused_and_left_as_it_is(tmp_path, form, content):
     path = tmp_path / "out"
     path.write_text(content)
     with pytest.raises(ValueError, match=f"holds something else than {form.upper()} verdicts"):
-        continue_rows(path, form, SHA256)
+        continue_rows(path, form, SHA256, "balanced")
     assert path.read_text() == content
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_verdicts_under_another_prior_are_not_mixed_in(tmp_path, form):
+    path = tmp_path / "out"
+    path.write_text(text(form))
+    with pytest.raises(ValueError, match=r"another prior \(balanced, now gravity-spy\); give that"):
+        continue_rows(path, form, SHA256, "gravity-spy")
+    assert path.read_text() == text(form)
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
@@ -109,5 +118,5 @@ def test_the_verdicts_of_another_model_are_not_mixed_in(tmp_path, form):
     path = tmp_path / "out"
     path.write_text(text(form))
     with pytest.raises(ValueError, match=r"begun with another model .*abcabcabcabc"):
-        continue_rows(path, form, "def" * 20)
+        continue_rows(path, form, "def" * 20, "balanced")
     assert path.read_text() == text(form)

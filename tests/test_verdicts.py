@@ -118,10 +118,11 @@ def test_a_csv_names_its_model_and_can_do_without_its_header():
 
 
 def test_the_table_has_a_row_a_glitch_and_the_failures_at_its_end():
-    header, blip, helix, failed = rendered("table", top_k=2).splitlines()
+    header, blip, helix, prior, failed = rendered("table", top_k=2).splitlines()
     assert header.split() == ["glitch", "windows", "class", "confidence", "next"]
     assert blip.split()[:5] == ["a", "0.5", "2.0", "Blip", "0.800"]
     assert helix.startswith("photo, big.png")
+    assert prior == "prior: balanced"
     assert failed == "failed: bad.png: is empty"
 
 
@@ -156,12 +157,28 @@ def test_csv_and_table_mark_what_is_unlike_training_and_show_the_set():
     assert [rows[1][key] for key in ("ood_score", "unlike_training")] == ["", ""]
     (row,) = csv.DictReader(io.StringIO(rendered("csv", [ODD], coverage=0.9)))
     assert row["set"] == "Helix"
-    header, odd, like, note = rendered("table", [ODD, LIKE], coverage=0.9).splitlines()
+    header, odd, like, note, _ = rendered("table", [ODD, LIKE], coverage=0.9).splitlines()
     assert "90% set" in header
     assert odd.split()[2:6] == ["Helix", "*", "0.300", "Helix"]
     assert like.split()[2:5] == ["Helix", "0.300", "Helix"]
     assert note == "* unlike anything in training"
     assert "*" not in rendered("table", [LIKE, WHOLE])
+
+
+def test_every_form_of_an_answer_says_which_prior_it_is_under():
+    results = [dataclasses.replace(WHOLE, prior="gravity-spy"), Failure("bad.png", "is empty")]
+    item, failed = map(json.loads, rendered("json", results).splitlines())
+    assert item["prior"] == "gravity-spy" and "prior" not in failed
+    rows = csv.DictReader(io.StringIO(rendered("csv", results)))
+    assert [row["prior"] for row in rows] == ["gravity-spy", ""]
+    assert "prior: gravity-spy" in rendered("table", results).splitlines()
+
+
+def test_a_set_is_of_the_probabilities_before_the_prior_which_were_calibrated():
+    other = dataclasses.replace(ODD, probabilities=probabilities("Blip", 0.9), own=ODD.own)
+    before = dataclasses.replace(other, own=ODD.probabilities)
+    assert before.label == "Blip" and before.classes(0.9) == ODD.classes(0.9) == ("Helix",)
+    assert other.classes(0.9) == ("Blip",)
 
 
 def test_a_set_needs_a_calibration_and_a_share():

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import UNEXPECTED, add_gallery
+from flax_glitch.app.classify import UNEXPECTED, add_gallery, assumed
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
 from flax_glitch.predict.predictor import Predictor
@@ -39,8 +39,8 @@ COLUMNS = {
 Result = Prediction | Failure
 
 
-def add(predictor: Predictor) -> None:
-    """Adds the parts of the tab to the page that is being built."""
+def add(predictor: Predictor, prior: gr.Dropdown) -> None:
+    """Adds the parts of the tab to the page that is being built; the prior is the page's."""
     files = gr.File(
         label=f"Pictures of glitches (at most {MAX_BATCH_FILES}, 10 MB each)",
         file_count="multiple",
@@ -68,14 +68,18 @@ def add(predictor: Predictor) -> None:
     )
     gallery = add_gallery("Pictures", "results", visible=False)
 
-    def run(paths: list[str] | None, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+    def run(
+        paths: list[str] | None,
+        prior: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, ...]:
         paths = paths or []
         if refusal := refusal_of(paths):
             return refusal, *[gr.update(visible=False)] * 4
-        results, captions = classify(predictor, paths, progress)
+        results, captions = classify(predictor.with_prior(prior), paths, progress)
         csv_file, json_file = write(results, predictor)
         return (
-            summarise(results),
+            f"{summarise(results)} {assumed(prior)}.",
             gr.Dataframe(value=table_of(results), visible=True),
             gr.Gallery(value=captions, visible=bool(captions)),
             gr.DownloadButton(value=csv_file, visible=True),
@@ -84,7 +88,7 @@ def add(predictor: Predictor) -> None:
 
     start.click(
         run,
-        files,
+        [files, prior],
         [summary, table, gallery, csv_button, json_button],
         api_name="batch",
         show_progress_on=summary,

@@ -10,7 +10,9 @@ import gradio as gr
 import numpy as np
 
 from flax_glitch.classes import CLASSES, NONE_OF_THE_ABOVE, morphology, readable
+from flax_glitch.config import BALANCED, GRAVITY_SPY
 from flax_glitch.predict.predictor import Predictor
+from flax_glitch.predict.prior import names_for
 from flax_glitch.predict.verdicts import Failure, Prediction, as_objects, ranked
 
 LOW_CONFIDENCE = 0.5
@@ -18,11 +20,31 @@ LOW_CONFIDENCE = 0.5
 
 UNEXPECTED = "can't be classified: something went wrong; try another, or save it anew as PNG"
 
+FREQUENT = {
+    BALANCED: "equally frequent",
+    GRAVITY_SPY: "as frequent as in Gravity Spy's training set",
+}
+"""How often each class is taken to come, by the name of the prior."""
 
-def add(predictor: Predictor, examples: Callable[[], list[tuple[Path, str]]]) -> gr.Gallery:
+
+def prior_choice(predictor: Predictor) -> gr.Dropdown:
+    """Returns the choice of how often each class comes, for all tabs, where it isn't shown yet."""
+    return gr.Dropdown(
+        [(FREQUENT[name], name) for name in names_for(predictor.classes)],
+        value=predictor.prior.name,
+        label="Classes are taken to be",
+        info="A class that comes more often is the likelier one where a picture looks like two.",
+        render=False,
+    )
+
+
+def add(
+    predictor: Predictor, prior: gr.Dropdown, examples: Callable[[], list[tuple[Path, str]]]
+) -> gr.Gallery:
     """Adds the tab to the page that is being built, and returns its empty gallery of examples.
 
-    `examples` gives path and caption of the gallery's pictures, when one is clicked on.
+    The prior is the page's; `examples` gives path and caption of the gallery's pictures, when one
+    is clicked on.
     """
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
@@ -45,9 +67,10 @@ def add(predictor: Predictor, examples: Callable[[], list[tuple[Path, str]]]) ->
         return str(path)
 
     gallery.select(chosen, None, picture, api_visibility="private")
-    picture.change(
-        lambda path: classify(predictor, path),
-        picture,
+    gr.on(
+        [picture.change, prior.input],
+        lambda path, prior: classify(predictor.with_prior(prior), path),
+        [picture, prior],
         [answer, verdict, seen],
         api_name="classify",
         show_progress_on=verdict,
@@ -151,8 +174,14 @@ def verdict_of(prediction: Prediction | Failure) -> str:
         '<div class="verdict" role="status">'
         f"<h2>{named(prediction.label)}</h2>"
         f'<p class="confidence">{percent(prediction.confidence)} confident</p>'
+        f"<p>{assumed(prediction.prior)}.</p>"
         f"{looks_of(prediction.label)}{notes}</div>{windows_of(prediction)}"
     )
+
+
+def assumed(prior: str) -> str:
+    """Returns how often each class is taken to come as HTML, without a full stop."""
+    return f"Classes are taken to be {escape(FREQUENT.get(prior, f'as frequent as in {prior}'))}"
 
 
 def windows_of(prediction: Prediction) -> str:

@@ -57,17 +57,20 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
         return examples.files(pictures(), Path(get_upload_folder()) / "examples")
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        prior = classify.prior_choice(predictor)
         gr.Markdown(HEADING.format(kinds=len(predictor.classes)))
         with gr.Tab("Classify"):
-            gallery = classify.add(predictor, files)
+            gallery = classify.add(predictor, prior, files)
         with gr.Tab("Batch"):
-            batch.add(predictor)
+            batch.add(predictor, prior)
         with gr.Tab("Strain") as tab:
-            strain.add(predictor, tab)
+            strain.add(predictor, prior, tab)
         with gr.Tab("Guide"):
             classes = guide.add_guide(predictor.classes)
         with gr.Tab("Model"):
             guide.add_card(predictor)
+        with gr.Accordion("Class frequencies", open=False):
+            prior.render()
         gr.Markdown(
             f"Model **{predictor.name}** ({predictor.sha256[:12]}). {predictor.trained_on}",
             elem_classes="footer",

@@ -64,8 +64,8 @@ class Answer(NamedTuple):
     text: Path
 
 
-def add(predictor: Predictor, tab: gr.Tab) -> None:
-    """Adds the parts of the tab to the page that is being built."""
+def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
+    """Adds the parts of the tab to the page that is being built; the prior is the page's."""
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             presets, start, fields = _add_question()
@@ -78,12 +78,13 @@ def add(predictor: Predictor, tab: gr.Tab) -> None:
         text = gr.DownloadButton("Download JSON", size="md", visible=False)
 
     def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        *fields, count = given
-        return _shown(answer_of(predictor, question_of(*fields), progress), count)
+        *fields, count, prior = given
+        chosen = predictor.with_prior(prior)
+        return _shown(answer_of(chosen, question_of(*fields), progress), count)
 
     asking: dict[str, Any] = {
         "fn": ask,
-        "inputs": [*fields, top_k],
+        "inputs": [*fields, top_k, prior],
         "outputs": [answer, verdict, bars, windows, archive, text],
         "show_progress_on": verdict,
     }

@@ -45,7 +45,8 @@ def answer(
         results = _of_pictures(predictor, *find_pictures(inputs))
     else:
         found = find_events(question)
-        done = continue_rows(out, form, predictor.sha256) if out and question.triggers else set()
+        if out and question.triggers:
+            done = continue_rows(out, form, predictor.sha256, predictor.prior.name)
         results = _of_strain(predictor, found, done, pictures)
     tally: Counter[str] = Counter()
     model = predictor.identity, predictor.classes
@@ -102,11 +103,11 @@ def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
     return list(dict.fromkeys(chain.from_iterable(found.values()))), missing
 
 
-def continue_rows(path: Path, form: str, model: str) -> set[tuple[str, str]]:
+def continue_rows(path: Path, form: str, model: str, prior: str) -> set[tuple[str, str]]:
     """Leaves only whole rows with verdicts in a file; returns the detector and id of each.
 
     Rows of failures fall away, to be tried again, and a last line that was half written. All must
-    come from the model with this sha256; there may be no file yet.
+    come from the model with this sha256, under this prior; there may be no file yet.
 
     Raises:
         ValueError: if the file holds anything else; it is then left as it is.
@@ -118,6 +119,7 @@ def continue_rows(path: Path, form: str, model: str) -> set[tuple[str, str]]:
         kept = [(row, line) for row, line in rows if not row.get("error")]
         keys = {(row["ifo"], row["gravityspy_id"]) for row, _ in kept if float(row["gps"])}
         models = {row["model"] if form == "csv" else row["model"]["sha256"] for row, _ in kept}
+        priors = {row["prior"] for row, _ in kept}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: holds something else than {form.upper()} verdicts on triggers, and is left "
@@ -127,6 +129,11 @@ def continue_rows(path: Path, form: str, model: str) -> set[tuple[str, str]]:
         raise ValueError(
             f"{path}: was begun with another model ({other.pop()[:12]}…, now {model[:12]}…); give "
             "that --checkpoint, or name another --out"
+        )
+    if other := priors - {prior}:
+        raise ValueError(
+            f"{path}: was begun with another prior ({other.pop()}, now {prior}); give that "
+            "--prior, or name another --out"
         )
     write_whole(path, "".join([header, *(line for _, line in kept)]) if kept else "")
     return keys

@@ -3,16 +3,17 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from flax_glitch.cli.terminal import open_predictor
-from flax_glitch.config import UsageError
+from flax_glitch.config import PRIOR, UsageError
 from flax_glitch.events.question import Question
 
 Inputs = tyro.conf.Positional[tuple[Path, ...]]
 Form = Literal["table", "csv", "json"]
+PriorName = Annotated[str | None, tyro.conf.arg(help_behavior_hint=f"(default: {PRIOR})")]
 
 FORMS: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".jsonl": "json"}
 """What is written to a file, by its suffix; a table to any other."""
@@ -35,6 +36,7 @@ def classify_inputs(
     checkpoint: Path | None = None,
     top_k: int = 5,
     coverage: float | None = None,
+    prior: PriorName = None,
     format: Form | None = None,
     out: Path | None = None,
 ) -> None:
@@ -60,7 +62,10 @@ def classify_inputs(
         checkpoint: Folder of the model; the one that comes with the project if not given.
         top_k: Classes shown for each glitch in the table.
         coverage: Between 0 and 1: give each glitch the fewest classes that hold the true one with
-            this chance, as it was with the glitches of validation.
+            this chance, as it was with the glitches of validation, whatever the prior.
+        prior: How often each class is taken to come: balanced (all equally often), gravity-spy (as
+            in its training set), or a file of your own: CSV with the columns class and count, or
+            JSON. Probabilities and verdicts follow it.
         format: table: a row a glitch; csv: a row a picture; json: an object a picture and line;
             of strain a row or object a glitch. By the suffix of --out, or a table, if not given.
         out: File to write to, instead of the screen.
@@ -73,7 +78,7 @@ def classify_inputs(
     form = format or FORMS.get(out.suffix.lower() if out else "", "table")
     if out and events.triggers and form == "table":
         raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
-    predictor = open_predictor(checkpoint, events.cache)
+    predictor = open_predictor(checkpoint, events.cache).with_prior(prior)
     from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
 
     answer(predictor, inputs, events, events.pictures, form, top_k, coverage, out)

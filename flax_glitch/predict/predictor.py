@@ -1,9 +1,11 @@
 """The predictor: a checkpoint made ready, pictures in, verdicts out."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +22,7 @@ from flax_glitch.events.triggers import event_name
 from flax_glitch.models.classifier import make_forward
 from flax_glitch.models.systems import MODELS
 from flax_glitch.predict.calibration import temperature_of, unlikeness
+from flax_glitch.predict.prior import Shares, prior_of, trained_under, under
 from flax_glitch.predict.verdicts import Failure, Prediction
 from flax_glitch.strain.picture import Scan, colour_distance
 
@@ -58,14 +61,18 @@ class Predictor:
         state: its arrays.
         merged: whether it judges the windows of a glitch together.
         trained_on: what it was trained on, in a sentence.
+        provenance: where it comes from, see `Description`.
+        prior: how often each class is taken to come.
     """
 
-    def __init__(self, folder: Path | str):
+    def __init__(self, folder: Path | str, prior: str | Path | None = None):
         self.folder = Path(folder)
         model, said = load_model(self.folder)
         self.name, self.sha256, self.classes = said.name, said.sha256, said.classes
         self.preprocessing, self.calibration = said.preprocessing, said.calibration
         self.merged = MODELS[said.model.name].merged
+        self.provenance: Mapping[str, Any] = said.provenance
+        self.prior = prior_of(prior, self.classes)
         data = said.provenance.get("config", {}).get("data", {})
         self.split_seed: int = data.get("split_seed", 0)
         self.trained_on: str = said.provenance.get("trained_on", "See the model card.")
@@ -74,13 +81,30 @@ class Predictor:
         self._forward = make_forward(graphdef, self.preprocessing)
 
     @classmethod
-    def from_checkpoint(cls, folder: Path | str) -> "Predictor":
+    def from_checkpoint(cls, folder: Path | str, prior: str | Path | None = None) -> "Predictor":
         """Returns the predictor of a checkpoint folder.
+
+        Args:
+            folder: of the checkpoint.
+            prior: how often each class is taken to come: "balanced", "gravity-spy", or a file with
+                the count of each (see `prior_of`); `config.PRIOR` if not given.
 
         Raises:
             CheckpointError: if the folder is absent, foreign or damaged.
+            UsageError: if there is no such prior, or it doesn't fit the model's classes.
         """
-        return cls(folder)
+        return cls(folder, prior)
+
+    def with_prior(self, prior: str | Path | None) -> "Predictor":
+        """Returns a predictor with the same model and another prior, see `from_checkpoint`."""
+        other = copy.copy(self)
+        other.prior = prior_of(prior, self.classes)
+        return other
+
+    @cached_property
+    def trained_under(self) -> Shares:
+        """The class frequencies that its own probabilities are under, see `trained_under`."""
+        return trained_under(self.provenance, self.classes)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -231,6 +255,9 @@ class Predictor:
         raw = whole.mean(axis=0, dtype=float)  # but for a constant the mean log-probability
         colours = np.array([colour_distance(view.pixels) for view in glitch])
         first, names = glitch[0], tuple(view.name for view in glitch)
+        alone = softmax(each / temperature_of(self.calibration, 1), axis=-1)
+        own = softmax(raw / temperature_of(self.calibration, len(glitch)))
+        frequencies = self.prior.shares, self.trained_under
         return Prediction(
             names=self.classes,
             inputs=names if first.gps is None else names[:1],
@@ -238,13 +265,15 @@ class Predictor:
             ifo=first.ifo,
             durations=tuple(view.duration for view in glitch),
             geometry=tuple(view.geometry for view in glitch),
-            per_view=softmax(each / temperature_of(self.calibration, 1), axis=-1),
-            probabilities=softmax(raw / temperature_of(self.calibration, len(glitch))),
+            per_view=under(alone, *frequencies),
+            probabilities=under(own, *frequencies),
             gps=first.gps,
             q=first.q,
             raw=raw,
             ood_score=float(unlikeness(whole, colours, self.classes)),
             calibration=self.calibration[len(glitch) - 1] if self.calibration else None,
+            own=own,
+            prior=self.prior.name,
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import NONE_OF_THE_ABOVE
+from flax_glitch.config import BALANCED
 from flax_glitch.predict.calibration import conformal_set
 
 NO_CALIBRATION = (
@@ -34,13 +35,14 @@ COLUMNS = (
     "ood_score",
     "unlike_training",
     "set",
+    "prior",
     "model",
     "error",
 )
 """Columns of the CSV before one probability a class: class and confidence are the glitch's, over
 all its views; the model is the hash of its arrays. Of strain there is a row a glitch, with GPS time
 and Q; of pictures a row each. A set has the classes that hold the truth with the coverage that is
-asked for.
+asked for; the prior is how often each class is taken to come.
 """
 
 
@@ -55,13 +57,18 @@ class Prediction:
         durations: the window of each picture in seconds, None where the name doesn't tell.
         geometry: the known layout of each picture, "framed" if a figure's axes were found,
             "unknown" if it was used whole, "strain" if it was made of strain.
-        per_view: class probabilities of each picture by itself.
-        probabilities: class probabilities of the glitch, calibrated if the model is.
+        per_view: class probabilities of each picture by itself, under the prior.
+        probabilities: class probabilities of the glitch, calibrated if the model is, and then put
+            under the prior.
         gps: its time in GPS seconds, where strain was given, as is the Q of its pictures.
-        raw: logits that these are the softmax of, at the calibration's temperature; the mean of
+        raw: logits that `own` is the softmax of, at the calibration's temperature; the mean of
             its pictures', or the network's own if it judges them together.
-        ood_score: how unlike the training pictures it is, see `calibration.unlikeness`.
+        ood_score: how unlike the training pictures it is, see `calibration.unlikeness`; whatever
+            the prior.
         calibration: what validation says of glitches in so many pictures, if the model has any.
+        own: class probabilities before the prior, which the calibration is of; those above if not
+            given.
+        prior: name of how often each class is taken to come.
     """
 
     names: tuple[str, ...]
@@ -77,6 +84,8 @@ class Prediction:
     raw: np.ndarray | None = None
     ood_score: float | None = None
     calibration: Calibration | None = None
+    own: np.ndarray | None = None
+    prior: str = BALANCED
 
     @property
     def label(self) -> str:
@@ -94,7 +103,8 @@ class Prediction:
 
         So it is with one in twenty glitches of validation. The verdict None_of_the_Above names no
         class, and its own probability is what the score is made of: then only colours that no
-        spectrogram has, which alone make a score positive, are unlike anything in training.
+        spectrogram has, which alone make a score positive, are unlike anything in training. The
+        prior has no part in the score, but in which class is named.
         """
         if self.calibration is None or self.ood_score is None:
             return None
@@ -107,7 +117,8 @@ class Prediction:
     def classes(self, coverage: float) -> tuple[str, ...]:
         """Returns the classes, best first, that hold the true one with this chance.
 
-        It holds for glitches like those of validation.
+        It holds for glitches like those of validation, and so for the probabilities that were
+        measured there: the prior has no part in it, and its verdict may be outside of the set.
 
         Raises:
             ValueError: if the model isn't calibrated, or there is no such share.
@@ -116,7 +127,8 @@ class Prediction:
             raise ValueError(f"coverage {coverage}: give a share between 0 and 1, such as 0.9")
         if self.calibration is None:
             raise ValueError(NO_CALIBRATION)
-        kept = conformal_set(self.probabilities, self.calibration, coverage)
+        own = self.probabilities if self.own is None else self.own
+        kept = conformal_set(own, self.calibration, coverage)
         return tuple(self.names[number] for number in kept)
 
 
@@ -166,6 +178,7 @@ def as_objects(
         "unlike_training": result.unlike,
         "logits": None if result.raw is None else _by_class(result, result.raw),
         **({"set": result.classes(coverage)} if coverage else {}),
+        "prior": result.prior,
         "model": dict(model),
     }
     if result.gps is not None:
@@ -205,7 +218,7 @@ def render(
 
 
 def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: float | None) -> str:
-    """Returns a text table with one row a glitch, failed pictures last."""
+    """Returns a text table with one row a glitch, then their prior; failed pictures last."""
     verdicts = [result for result in results if isinstance(result, Prediction)]
     sets = [f"{100 * coverage:g}% set"] if coverage else []
     rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", *sets, "next")]
@@ -216,6 +229,7 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
         for row in rows
     ]
     lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
+    lines += [f"prior: {result.prior}" for result in verdicts[:1]]
     failures = [result for result in results if isinstance(result, Failure)]
     lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
     return "".join(line + "\n" for line in lines if verdicts or failures)

@@ -114,6 +114,7 @@ A {config.model.name} that tells {_told_apart(classes)} apart.
 
 {_calibrated(calibration, data["glitches"]["validation"])} Several windows of one glitch are fused \
 by their mean log-probability.
+Probabilities are those where classes come {_frequency(config)}; `--prior` takes other frequencies.
 Meant for research and teaching, on Gravity Spy spectrograms; it has no answer for pictures of
 anything else.
 """
@@ -157,6 +158,11 @@ def _calibrated(calibration: Sequence[Calibration], validation: int) -> str:
         "for one to four windows); of such glitches one in twenty is called unlike anything in "
         "training."
     )
+
+
+def _frequency(config: Config) -> str:
+    balanced = config.training.imbalance != "none"
+    return "equally often" if balanced else "as often as in training"
 
 
 def _input(config: Config) -> str:

@@ -179,11 +179,16 @@ def make_run(
     )
     units = train_split.together if MODELS[config.model.name].together else train_split.alone
     labels, classes = labels_of(train_split, units), len(prepared.classes)
+    counts = np.bincount(np.asarray(labels), minlength=classes).tolist()
+    learned = {
+        "generated": len(train_split) - len(real),
+        "frequencies": dict(zip(prepared.classes, counts, strict=True)),
+    }
     train_all = config.model.weights == "none"
     return Run(
         config=config,
         folder=folder,
-        provenance=provenance(config, prepared) | {"generated": len(train_split) - len(real)},
+        provenance=provenance(config, prepared) | learned,
         train=train_split,
         validation=prepared.split("validation"),
         units=units,
