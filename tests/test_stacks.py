@@ -15,6 +15,7 @@ from flax_glitch.models.classifier import (
     side_by_side,
     training_mode,
 )
+from flax_glitch.models.stacks import RowsHead
 from flax_glitch.models.systems import MODELS
 
 STACKS = ("cnn-a", "cnn-b", "cnn-c", "gravityspy-cnn", "ann")
@@ -48,8 +49,10 @@ def without_arrays(name, preprocessing):
 
 def carry(theirs, ours):
     """Copies all weights, in the order of the layers."""
-    norms = iter(ours.backbone.norms)
-    kernels = iter([*ours.backbone.convolutions, *ours.head.hidden, ours.head.output])
+    rows = isinstance(ours.head, RowsHead)
+    norms = iter([*ours.backbone.norms, *([ours.head.norm] if rows else [])])
+    hidden = [] if rows else ours.head.hidden
+    kernels = iter([*ours.backbone.convolutions, *hidden, ours.head.output])
     for layer in theirs.layers:
         values = {
             v.name: np.asarray(v) for v in layer.variables if v.name != "seed_generator_state"
@@ -155,8 +158,9 @@ def test_the_compact_network_is_what_keras_makes_of_its_layers():
         x = layers.ZeroPadding2D(size // 2)(x)
         x = layers.Conv2D(features, size, stride, use_bias=False)(x)
         x = layers.ReLU()(layers.BatchNormalization()(x))
-    pools = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
-    theirs = keras.Model(inputs, layers.Dense(22)(layers.Concatenate()(pools)))
+    rows = layers.Concatenate()([keras.ops.mean(x, 2), keras.ops.max(x, 2)])
+    roots = keras.ops.sqrt(layers.Flatten()(rows) + 1e-4)
+    theirs = keras.Model(inputs, layers.Dense(22)(layers.BatchNormalization()(roots)))
     make_weights(theirs)
     ours = without_arrays("compact", Preprocessing(48, 64, "grayscale"))
     carry(theirs, ours)

@@ -28,7 +28,7 @@ from flax_glitch.config import (
 from flax_glitch.models.layers import Maker
 from flax_glitch.models.resnet import ResNet50
 from flax_glitch.models.stacks import DenseHead, PooledHead, RowsHead, Stack
-from flax_glitch.models.vgg import VGG16, VGG16Rows
+from flax_glitch.models.vgg import VGG16, Pair, VGG16Rows
 from flax_glitch.models.xception import Xception
 
 
@@ -116,6 +116,9 @@ def _pooled(*blocks: tuple[int, int], normalised: bool = True) -> Callable[[Make
     return partial(Stack, convolutions=convolutions, normalised=normalised)
 
 
+COMPACT = ((24, 5, 2), (48, 3, 2), (96, 3, 2), (128, 3, 1), (192, 3, 2))
+"""Features, kernel size and stride of the convolutions of our small network."""
+
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
         "resnet50": Model(
@@ -201,13 +204,15 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             _keras("vgg16/vgg16", "6d6bbae143d832006294945121d1f1fc"),
             trained=VGG16Rows.trained,
         ),
+        # The mean of what `vgg16-rows` and `compact` say, as one network.
+        "pair": Model(
+            partial(Pair, convolutions=COMPACT),
+            RowsHead,
+            Config(Preprocessing(112, normalise="caffe"), model=ModelConfig("pair", "none")),
+        ),
         # Ours: trained in minutes on a laptop.
         "compact": Model(
-            partial(
-                Stack,
-                convolutions=((24, 5, 2), (48, 3, 2), (96, 3, 2), (128, 3, 1), (192, 3, 2)),
-                pooled=False,
-            ),
+            partial(Stack, convolutions=COMPACT, pooled=False),
             RowsHead,
             Config(
                 Preprocessing(112, colour="grayscale", normalise="unit"),

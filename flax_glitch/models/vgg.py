@@ -3,6 +3,7 @@
 Simonyan and Zisserman 2014 (arXiv:1409.1556). Layers are named as in `keras.applications.VGG16`.
 """
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Key
 from flax_glitch.models.layers import Maker
+from flax_glitch.models.preprocess import IMAGENET_MEAN, LUMINANCE
+from flax_glitch.models.stacks import Stack
 
 BLOCKS = MappingProxyType(
     {"block1": (64, 2), "block2": (128, 2), "block3": (256, 3), "block4": (512, 3)}
@@ -88,3 +91,31 @@ class VGG16Rows(VGG16):
         """Returns the feature maps, by what the trunk made of pictures."""
         x = maps.astype(self.dtype)
         return jnp.concatenate([x, self.block5.convolved(x)], axis=-1)
+
+
+class Pair(nnx.Module):
+    """The maps of VGG16 and, behind them, those of a stack that sees the luminance of the pictures.
+
+    A layer on top of both gives the mean of what two networks say where it has half of the weights
+    of the layer on top of each.
+
+    Args:
+        make: makes the layers.
+        convolutions: of the stack, whose maps are as large as VGG16's.
+    """
+
+    reduction: int = VGG16Rows.reduction
+
+    def __init__(self, make: Maker, convolutions: tuple[tuple[int, int, int], ...]) -> None:
+        self.vgg16 = VGG16Rows(make)
+        self.stack = Stack(replace(make, channels=1), convolutions, pooled=False)
+        self.features = self.vgg16.features + self.stack.features
+
+    def __call__(
+        self, pictures: Float[Array, "n h w 3"], key: Key | None = None
+    ) -> Float[Array, "n i j c"]:
+        """Returns the maps of pictures standardised as `caffe` does; nothing is random in it."""
+        raw = pictures + jnp.asarray(IMAGENET_MEAN, jnp.float32)
+        grey = jnp.matmul(raw[..., ::-1], jnp.asarray(LUMINANCE, jnp.float32), precision="highest")
+        maps = self.vgg16(pictures), self.stack(grey[..., None] / 255.0)
+        return jnp.concatenate(maps, axis=-1)
