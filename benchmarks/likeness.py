@@ -5,18 +5,18 @@
         --real DATA/{gravityspy,golden,figures,community,o3,notebooks,o3_new,later}
 
 Only *tune* glitches are looked at (see `protocol.py`, which needs all collections at once). Every
-picture is brought to the same coarse size and described by a few numbers and by the embedding of
-the model in the box. Where there are five real glitches or more, a forest of random trees is taught
-to tell real from simulated, judged by folds over glitches: its AUROC is 0.5 where it can't, 1 where
-it always can. Each class and window counts alike on both sides, and energies are told from the
-picture's median (0) to the brightest colour (1), which undoes that some were coloured again. What
-the noise alone gives away is judged by the whole pictures' backgrounds, with the level. Writes a
-table of AUROCs and one of medians. Killed, the same command goes on: descriptions are kept in the
-cache.
+picture is brought to one coarse size and described by a few numbers and by the embedding of the
+model in the box. A forest of random trees is taught to tell real from simulated, and judged by
+folds over glitches: its AUROC is 0.5 where it can't and 1 where it always can. Classes of fewer than five
+real glitches have none. Each class and window counts alike on both sides, and energies are told
+from the picture's median (0) to the brightest colour (1), which undoes that some were coloured
+again. The noise alone is judged by the backgrounds of whole pictures, with their level. Killed, the
+same command goes on: descriptions are kept in the cache.
 """
 
 import argparse
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,35 +39,27 @@ from flax_glitch.strain.picture import MOST, VIRIDIS, spectrogram
 from flax_glitch.strain.tiling import FREQUENCIES
 
 SHAPE = (64, 76)
-"""Rows and columns of all pictures: fewer than the smallest real ones have."""
-
 OCTAVES = np.log2(FREQUENCIES[1] / FREQUENCIES[0]) / SHAPE[0]
-"""Of a row."""
+"""Rows and columns of all pictures, fewer than the smallest real ones have; octaves of a row."""
 
 LOUD = ("greatest", "99 %", "frequency", "bandwidth", "duration", "area", "aside")
 NOISE = ("level", "spread", "grain", "grain up", "10-30 Hz", "30-150 Hz", "150-700 Hz", "over 700")
-"""What the numbers of a picture are. Of the loudest tile its energy, Hz, octaves and share of the
-window to half its energy, and distance from the middle in windows; the 99 % quantile of energy and
-the share of the picture that is brighter than `BRIGHT`. Of the background the median energy, the
-quartiles' distance, the median difference of neighbours over it, in time and in frequency, and the
-median of each band over the same."""
+"""The numbers of a picture. Of the loudest tile its energy, Hz, octaves and share of the window to
+half its energy, and windows from the middle; the 99 % quantile of energy; the share of the picture
+over `BRIGHT`. Of the background the median energy, the quartiles' distance, the median difference
+of neighbours in time and in frequency over it, and the median of each of `BANDS` over it."""
 
-BRIGHT = 0.15
-"""A little more than noise reaches, where 1 is the brightest colour."""
-
-BANDS = (10, 30, 150, 700, 2048)
-"""Hz."""
+BANDS, BRIGHT = (10, 30, 150, 700, 2048), 0.15
+"""Hz, and a little more than noise reaches."""
 
 SHARP = ("gravityspy", "golden")
 """Collections of whole pictures in their own colours."""
 
-CELL = ["label", "duration", "late"]
-"""What both sides must have in common: class, window, and whether energies are those of O3."""
+CELL, LATE = ["label", "duration", "late"], 1.15
+"""What both sides must have in common: class, window, and whether it is drawn as O3's pictures are,
+that is the median energy from which a simulated picture without much in it is."""
 
-LATE = 1.15
-"""Median energy above which a simulated picture without much in it is drawn as those of O3 are."""
-
-LEAST, FOLDS, REPEATS, ROUNDS = 5, 5, 3, 200
+LEAST, FOLDS, REPEATS, ROUNDS = 5, 5, 2, 200
 """Real glitches that an AUROC needs; folds; their shufflings; rounds of the bootstrap."""
 
 
@@ -85,9 +77,8 @@ def main() -> None:
     real = real[real["duration"].notna()].assign(collection=collections)
     simulated = read_tables([given.simulated]).assign(collection="simulated")
     tables = [table.reset_index(drop=True) for table in (real, simulated)]
-    table = pd.concat(tables, ignore_index=True).assign(
-        real=lambda t: t["collection"] != "simulated"
-    )
+    table = pd.concat(tables, ignore_index=True)
+    table["real"] = table["collection"] != "simulated"
     describe = descriptions(given.checkpoint)
     rows = [kept(cached(given.cache, one), one, SHAPE, describe, 64) for one in tables]
     described = np.concatenate(rows)
@@ -131,8 +122,7 @@ def energy(picture: np.ndarray) -> Float[np.ndarray, "row column"]:
 
 def levelled(energies: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "row column"]:
     """Returns energies from 0, the median, to 1, the brightest colour."""
-    level = np.median(energies)
-    return (energies - level) / max(MOST - level, 1.0)
+    return (energies - np.median(energies)) / max(MOST - np.median(energies), 1.0)
 
 
 def measured(energies: Float[np.ndarray, "row column"]) -> Float[np.ndarray, " number"]:
@@ -153,7 +143,7 @@ def measured(energies: Float[np.ndarray, "row column"]) -> Float[np.ndarray, " n
     scale = max(high - low, 1e-3)
     grains = [np.median(np.abs(np.diff(over, axis=axis))) / scale for axis in (1, 0)]
     places = (SHAPE[0] - np.log2(np.array(BANDS) / FREQUENCIES[0]) / OCTAVES).round().astype(int)
-    bands = [np.median(over[b:a]) / scale for a, b in zip(places, places[1:], strict=False)]
+    bands = [np.median(over[b:a]) / scale for a, b in pairwise(places)]
     return np.array([*glitch, np.median(energies), scale, *grains, *bands])
 
 
@@ -177,11 +167,11 @@ def likeness(table: pd.DataFrame, rows: np.ndarray) -> str:
     loud, noise, embeddings = np.split(rows, np.cumsum((len(LOUD), len(NOISE))), axis=1)
     alike = np.concatenate([loud, noise[:, 2:]], axis=1)  # without level and spread
     simulated = ~table["real"]
-    lines = ["| what | real glitches | AUROC, 0.5 is alike | 95 % |", "|---|---|---|---|"]
+    lines = ["| what | real glitches | AUROC | by the numbers alone |", "|---|---|---|---|"]
 
     def add(name: str, chosen: pd.Series, features: np.ndarray, embedded: np.ndarray) -> None:
         chosen = chosen & in_common(table, chosen)
-        if glitches_of(table[chosen & table["real"]]) >= LEAST:
+        if table[chosen & table["real"]]["id"].nunique() >= LEAST:
             lines.append(judged(name, table[chosen], features[chosen], embedded[chosen]))
 
     whole, source = simulated | True, table["collection"]
@@ -203,11 +193,6 @@ def in_common(table: pd.DataFrame, chosen: pd.Series) -> pd.Series:
     return pd.Series(both == 2, table.index)
 
 
-def glitches_of(table: pd.DataFrame) -> int:
-    """Returns how many glitches there are."""
-    return table["id"].nunique()
-
-
 def judged(name: str, table: pd.DataFrame, features: np.ndarray, embedded: np.ndarray) -> str:
     """Returns the line of what these pictures' two sides give away."""
     real, glitch = table["real"].to_numpy(), table["id"].to_numpy()
@@ -216,29 +201,26 @@ def judged(name: str, table: pd.DataFrame, features: np.ndarray, embedded: np.nd
     weight = np.where(real, 1.0, theirs[cell] / ours[cell])
     weight[~real] *= weight[real].sum() / weight[~real].sum()
     reduced = PCA(8, svd_solver="covariance_eigh").fit_transform(embedded)
-    scores = np.mean([told(features, reduced, real, glitch, weight, n) for n in range(REPEATS)], 0)
-    found = roc_auc_score(real, scores, sample_weight=weight)
-    low, high = interval(real, scores, glitch, weight)
-    return f"| {name} | {len(set(glitch[real]))} | {found:.2f} | {low:.2f} to {high:.2f} |"
+    cells = []
+    for known in (np.concatenate([features, reduced], axis=1), features):
+        scores = np.mean([told(known, real, glitch, weight, n) for n in range(REPEATS)], axis=0)
+        found = roc_auc_score(real, scores, sample_weight=weight)
+        low, high = interval(real, scores, glitch, weight)
+        cells.append(f"{found:.2f} ({low:.2f} to {high:.2f})")
+    return f"| {name} | {len(set(glitch[real]))} | {' | '.join(cells)} |"
 
 
 def told(
-    features: np.ndarray,
-    reduced: np.ndarray,
-    real: np.ndarray,
-    glitch: np.ndarray,
-    weight: np.ndarray,
-    seed: int,
+    features: np.ndarray, real: np.ndarray, glitch: np.ndarray, weight: np.ndarray, seed: int
 ) -> Float[np.ndarray, " sample"]:
     """Returns how real each picture looks to a forest that has not seen its glitch."""
     scores = np.zeros(len(real))
     for train, test in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(
         features, real, glitch
     ):
-        both = np.concatenate([features, reduced], axis=1)
         forest = ExtraTreesClassifier(100, min_samples_leaf=2, random_state=seed)
-        forest.fit(both[train], real[train], weight[train])
-        scores[test] = forest.predict_proba(both[test])[:, 1]
+        forest.fit(features[train], real[train], weight[train])
+        scores[test] = forest.predict_proba(features[test])[:, 1]
     return scores
 
 

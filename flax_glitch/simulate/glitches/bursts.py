@@ -72,19 +72,19 @@ def tomte(rng: np.random.Generator) -> Wave:
     body = pulse(rng, frequency, between(rng, 4.0, 10.0), between(rng, 1.8, 3.2))
     hat = pulse(rng, frequency * rng.uniform(1.5, 4), 3.0, 2.5, rng.normal(0, 0.004))
     wave = scaled(body, 1.0) + scaled(hat, rng.uniform(0.2, 0.8))
-    return rung(rng, scaled(wave, 1.4 * from_quantiles(rng, (9.8, 12.6, 14.3, 17.9, 22.6))))
+    return rung(rng, scaled(wave, 1.3 * from_quantiles(rng, (9.8, 12.6, 14.3, 17.9, 22.6))))
 
 
 def chirp(rng: np.random.Generator) -> Wave:
     """Two black holes of 5 to 60 solar masses that merge, as a detector of O1 sees them."""
-    first = between(rng, 20.0, 60.0) if rng.random() < 0.8 else between(rng, 8.0, 20.0)
-    second = max(5.0, first * rng.uniform(0.4, 1))
+    first = between(rng, 28.0, 60.0) if rng.random() < 0.85 else between(rng, 8.0, 20.0)
+    second = max(5.0, first * rng.uniform(0.55, 1))
     frequency = np.maximum(FREQUENCIES, 1.0)
     merger = rng.uniform(0.0, 0.04)
     delay = 2 * np.pi * frequency * (merger - TIMES[0]) + angle(rng)
     strain = inspiral(first, second, frequency) * np.exp(-1j * delay)
     density = asd(str(rng.choice(["H1", "L1"])), frequency)
-    snr = rng.uniform(0.9, 2.0) * from_quantiles(rng, (9.4, 11.0, 13.0, 15.1, 21.3))
+    snr = rng.uniform(1.1, 2.0) * from_quantiles(rng, (9.4, 11.0, 13.0, 15.1, 21.3))
     return scaled(np.fft.irfft(strain / density, len(TIMES)), snr)
 
 
@@ -129,9 +129,9 @@ def shoal(rng: np.random.Generator, wave: Wave, count: int, spread: float) -> Wa
 def koi_fish(rng: np.random.Generator) -> Wave:
     """A loud pulse, most with the fins that whitening leaves at 36 and 60 Hz; some in shoals.
 
-    Half are as loud as the training set's triggers, half are the thinner ones of O3.
+    Two of five are as loud as the training set's triggers, the others are the thinner ones of O3.
     """
-    loud = rng.random() < 0.5
+    loud = rng.random() < 0.4
     wave = fish(rng, between(rng, 1.3, 2.8) if loud else between(rng, 1.5, 3.5))
     if rng.random() < 0.4:
         wave = shoal(rng, wave, int(rng.integers(1, 5)), between(rng, 0.1, 1.0))
@@ -164,7 +164,7 @@ def overflow(rng: np.random.Generator, wave: Wave) -> Wave:
 
 def low_frequency_burst(rng: np.random.Generator) -> Wave:
     """A hump at the lower edge: ground motion or a servo moves the mirrors at 10 to 20 Hz."""
-    snr = from_quantiles(rng, (7.0, 9.0, 12.0, 19.0, 65.0))
+    snr = from_quantiles(rng, (8.0, 10.0, 13.0, 20.0, 65.0))
     kind = rng.choice(["broad", "long", "rumble"], p=[0.6, 0.25, 0.15])
     if kind == "rumble":
         return 4 * snr * rumble(rng)
@@ -186,7 +186,7 @@ def rumble(rng: np.random.Generator) -> Wave:
 
 def broad_hump(rng: np.random.Generator) -> Wave:
     """Returns a hump of few cycles and of signal-to-noise ratio 1."""
-    low = from_quantiles(rng, (6.0, 7.0, 8.5, 10.5, 15.0))
+    low = from_quantiles(rng, (7.0, 8.0, 9.0, 11.0, 15.0))
     steep = pulse(rng, low, 4.0, between(rng, 4.0, 9.0))
     return scaled(steep * bump(0.0, between(rng, 0.03, 0.2)), 1.0)
 

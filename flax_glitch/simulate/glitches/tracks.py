@@ -93,12 +93,14 @@ def scratchy(rng: np.random.Generator) -> Wave:
     tip = np.floor(2 * shake + 0.5).astype(int)
     tip -= tip.min()
     heights, loud = rng.normal(size=(2, tip.max() + 1))
+    signs = rng.choice((-1.0, 1.0), tip.max() + 1)  # or they would add up to lines
     top = peak * (1 + rng.uniform(0.02, 0.12) * heights[tip]) * (1 - depth * arc)
     frequency = top * np.cos(2 * np.pi * shake)
     length = between(rng, 0.3, 8.0)
     loudness = np.exp(rng.uniform(0.15, 0.4) * loud[tip]) * (bump(0, length) + rng.uniform(0, 0.6))
     amplitude = loudness * seen_above(rng.uniform(0.8, 1.05) * peak, frequency)
-    return track(frequency, amplitude, from_quantiles(rng, (8.6, 9.4, 10.3, 11.7, 15.0)))
+    snr = from_quantiles(rng, (8.6, 9.4, 10.3, 11.7, 15.0))
+    return track(frequency, signs[tip] * amplitude, snr)
 
 
 def paired_doves(rng: np.random.Generator) -> Wave:
@@ -159,9 +161,9 @@ def helix(rng: np.random.Generator) -> Wave:
     kicks, apart = int(rng.choice((2, 3, 4), p=(0.4, 0.4, 0.2))), between(rng, 0.0068, 0.0085)
     offsets = apart * (np.arange(kicks) + rng.uniform(0.0, 0.12) * rng.normal(size=kicks))
     heights = rng.uniform(0.5, 1.0, (kicks, 1))
-    response = band(between(rng, 20, 50), between(rng, 150, 450)) * tilt(rng.uniform(-0.3, 0.2))
+    response = band(between(rng, 20, 50), between(rng, 200, 600)) * tilt(rng.uniform(-0.3, 0.2))
     wave = pulses((times + offsets[:, None]).ravel(), (heights * loudness).ravel(), response)
-    return wave * (1.2 * from_quantiles(rng, (8.5, 9.5, 10.5, 12.0, 15.0)) / snr_near(wave, 0.08))
+    return wave * (1.1 * from_quantiles(rng, (8.5, 9.5, 10.5, 12.0, 15.0)) / snr_near(wave, 0.08))
 
 
 def light_modulation(rng: np.random.Generator) -> Wave:
