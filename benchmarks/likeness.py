@@ -7,11 +7,11 @@
 Only *tune* glitches are looked at (see `protocol.py`, which needs all collections at once). Every
 picture is brought to one coarse size and described by a few numbers and by the embedding of the
 model in the box. A forest of random trees is taught to tell real from simulated, and judged by
-folds over glitches: its AUROC is 0.5 where it can't and 1 where it always can. Classes of fewer than five
-real glitches have none. Each class and window counts alike on both sides, and energies are told
-from the picture's median (0) to the brightest colour (1), which undoes that some were coloured
-again. The noise alone is judged by the backgrounds of whole pictures, with their level. Killed, the
-same command goes on: descriptions are kept in the cache.
+folds over glitches: its AUROC is 0.5 where it can't and 1 where it always can. Classes of fewer
+than five real glitches have none. Each class and window counts alike on both sides, and energies
+are told from the picture's median (0) to the brightest colour (1), which undoes that some were
+coloured again. The noise alone is judged by the backgrounds of whole pictures, with their level.
+Killed, the same command goes on: descriptions are kept in the cache.
 """
 
 import argparse

@@ -63,12 +63,12 @@ def background(rng: np.random.Generator, detector: str, dark: Band | None = None
     wanders within seconds, and now and then a line that swells and fades. A band may be dark: what
     comes again and again raises the median that the noise is divided by.
     """
-    high = between(rng, 18, 120)
-    gain = dimmed((0.0, min(high, 40.0)), rng.uniform(0.75, 1.0))
+    high = rng.uniform(20, 60)
+    gain = dimmed((0.0, high), rng.uniform(0.75, 1.0))
     if dark:
         gain *= dimmed(dark, rng.uniform(0.55, 0.95))
     noise = np.fft.irfft(np.fft.rfft(rng.normal(size=len(TIMES))) * gain)
-    level = np.sqrt((high - 9) / (SAMPLE_RATE / 2)) * min(rng.gamma(2.0, 0.18), 1.0)
+    level = np.sqrt((high - 9) / (SAMPLE_RATE / 2)) * min(rng.gamma(1.2, 0.25), 1.0)
     swell = np.exp(0.7 * wander(rng, rng.uniform(0.3, 2.0))).clip(max=2.0)
     noise += level * swell * band_noise(rng, 9.0, high)
     if rng.random() < 0.4:
