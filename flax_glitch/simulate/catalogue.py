@@ -20,7 +20,7 @@ from flax_glitch.strain.picture import VIRIDIS, indices
 
 NOTE = "Simulated by flax_glitch: no detector has heard this."
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Raised whenever the same seed gives other pictures."""
 
 MANIFEST = "manifest.csv"

@@ -3,8 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from flax_glitch.simulate.shapes import TIMES, Wave, band_noise, between, wander
+from flax_glitch.simulate.shapes import FREQUENCIES, TIMES, Wave, band_noise, between, step, wander
 from flax_glitch.strain.whitening import SAMPLE_RATE, WHITENING
+
+Band = tuple[float, float]
+"""Lowest and highest frequency (Hz)."""
 
 LINES = {
     "H1": (
@@ -53,15 +56,19 @@ def coloured(
     return np.fft.irfft(spectrum * density, count) * np.sqrt(sample_rate / 2)
 
 
-def background(rng: np.random.Generator, detector: str) -> Wave:
+def background(rng: np.random.Generator, detector: str, dark: Band | None = None) -> Wave:
     """Returns whitened noise as it is seen behind glitches: white, and a little more.
 
     What whitening by a median spectrum leaves over is added: the level at low frequency, which
-    wanders within seconds, and now and then a line that swells and fades.
+    wanders within seconds, and now and then a line that swells and fades. A band may be dark: what
+    comes again and again raises the median that the noise is divided by.
     """
-    noise = rng.normal(size=len(TIMES))
     high = rng.uniform(20, 60)
-    level = np.sqrt((high - 9) / (SAMPLE_RATE / 2)) * min(rng.gamma(1.5, 0.3), 1.0)
+    gain = dimmed((0.0, high), rng.uniform(0.75, 1.0))
+    if dark:
+        gain *= dimmed(dark, rng.uniform(0.55, 0.95))
+    noise = np.fft.irfft(np.fft.rfft(rng.normal(size=len(TIMES))) * gain)
+    level = np.sqrt((high - 9) / (SAMPLE_RATE / 2)) * min(rng.gamma(1.2, 0.25), 1.0)
     swell = np.exp(0.7 * wander(rng, rng.uniform(0.3, 2.0))).clip(max=2.0)
     noise += level * swell * band_noise(rng, 9.0, high)
     if rng.random() < 0.4:
@@ -69,6 +76,13 @@ def background(rng: np.random.Generator, detector: str) -> Wave:
         swell = np.exp(0.8 * wander(rng, rng.uniform(0.5, 4.0)) - 0.5).clip(max=1.5)
         noise += 0.015 * swell * band_noise(rng, line - 0.5, line + 0.5)
     return noise
+
+
+def dimmed(dark: Band, share: float) -> Float[np.ndarray, " bin"]:
+    """Returns the gain that leaves a share of what lies in a band."""
+    low, high = dark
+    inside = step((FREQUENCIES - low) / 8) * step((high - FREQUENCIES) / 8)
+    return 1 - (1 - share) * inside
 
 
 def whitening(rng: np.random.Generator) -> Float[np.ndarray, " bin"]:

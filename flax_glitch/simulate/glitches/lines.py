@@ -38,7 +38,7 @@ def power_line(rng: np.random.Generator) -> Wave:
     drift = rng.normal(0, 0.4) * np.tanh((TIMES - time) / width)
     swell = bump(time, width) + rng.uniform(0, 0.3) * bump(rng.normal(0, 0.7), between(rng, 0.2, 1))
     wave = tone(frequency + drift, swell, angle(rng))
-    snr = between(rng, 6.5, 10.0) * np.sqrt(max(1, width * frequency / 10))
+    snr = between(rng, 7.0, 13.0) * np.sqrt(max(1, width * frequency / 10))
     wave = scaled(wave, snr)
     for harmonic in (2, 3):
         if rng.random() < 0.07:
@@ -60,9 +60,9 @@ def air_compressor(rng: np.random.Generator) -> Wave:
 def low_frequency_lines(rng: np.random.Generator) -> Wave:
     """A line below 20 Hz for a second or more: at 10 to 14 Hz, or near 18.5 Hz."""
     kind = rng.random()
-    if kind < 0.7:
+    if kind < 0.65:
         frequency = rng.uniform(9.9, 11.7)
-    elif kind < 0.82:
+    elif kind < 0.77:
         frequency = rng.uniform(11.7, 14.5)
     else:
         frequency = rng.normal(18.5, 0.35)
@@ -74,12 +74,12 @@ def low_frequency_lines(rng: np.random.Generator) -> Wave:
     if rng.random() < 0.3:
         wave += rng.uniform(0.2, 1.0) * tone(rng.uniform(1.05, 1.25) * track, swell)
     snr = from_quantiles(rng, (7.7, 9.4, 14.0, 22.8, 54.0))
-    return scaled(wave, snr * rng.uniform(0.9, 1.2))
+    return scaled(wave, snr * rng.uniform(0.5, 1.0))
 
 
 def wandering_line(rng: np.random.Generator) -> Wave:
     """A beat note between 0.5 and 1.3 kHz that wanders for seconds, whole or in short pieces."""
-    middle = between(rng, 480, 1300)
+    middle = between(rng, 480, 1300) if rng.random() < 0.85 else between(rng, 150, 480)
     track = middle * (1 + between(rng, 0.015, 0.06) * wander(rng, between(rng, 0.2, 2.0)))
     swell = np.exp(rng.uniform(0.1, 0.5) * wander(rng, rng.uniform(0.1, 1.0)))
     track *= 1 + between(rng, 0.002, 0.015) * wander(rng, between(rng, 0.03, 0.15))
@@ -92,10 +92,12 @@ def wandering_line(rng: np.random.Generator) -> Wave:
     wave = tone(track, level * swell)
     if rng.random() < 0.4:
         wave += tone(2 * track, rng.uniform(0.3, 0.8) * level * swell)
-    if rng.random() < 0.4:
-        highest = between(rng, 20, 150)
-        debris = band_noise(rng, 9, highest) * np.exp(0.7 * wander(rng, 0.5))
-        wave += between(rng, 0.3, 1.5) * np.sqrt(highest / 4096) * debris
+    if rng.random() < 0.6:
+        highest = between(rng, 20, 400)
+        debris = band_noise(rng, 9, highest) * np.exp(0.5 * wander(rng, 0.5))
+        wave += between(rng, 0.3, 1.0) * np.sqrt(highest / 4096) * debris
+    if rng.random() < 0.25:
+        wave += scaled(low_frequency_lines(rng), between(rng, 5, 15))
     return wave
 
 
@@ -116,14 +118,14 @@ def _pieces(rng: np.random.Generator) -> tuple[Wave, Wave]:
 def lines_1080(rng: np.random.Generator) -> Wave:
     """Many bursts of 10 to 30 ms near 1.1 kHz, for parts of a second or seconds (H1, O2)."""
     frequency, spread = rng.uniform(1080, 1140), between(rng, 0.2, 1.5)
-    loudest, contrast = between(rng, 5.8, 8.8), between(rng, 0.2, 0.9)
+    loudest, contrast = between(rng, 6.4, 9.4), between(rng, 0.2, 0.9)
     times = spread * rng.uniform(-1.7, 1.7, rng.poisson(between(rng, 70, 200) * spread))
     middle = rng.uniform(-0.7, 0.7) * spread
     bursts: list[Burst] = [(rng.uniform(-0.1, 0.1), frequency, 0.008, loudest)]
     for time in times:
         fade = np.exp(-0.5 * ((time - middle) / spread) ** 2)
         snr = 0.85 * loudest * rng.uniform() ** contrast * fade
-        bursts.append((time, rng.normal(frequency, 5), between(rng, 0.004, 0.014), snr))
+        bursts.append((time, rng.normal(frequency, 5), between(rng, 0.006, 0.02), snr))
     return _sum(rng, bursts)
 
 
@@ -151,14 +153,14 @@ def violin_mode(rng: np.random.Generator) -> Wave:
     At H1 they are struck again and again, and something thuds below; at L1 mostly once, and they
     ring longer.
     """
-    often, loudest = rng.random() < 0.65, between(rng, 8.0, 20.0)
+    often, loudest = rng.random() < 0.7, between(rng, 8.0, 18.0)
     ring = between(rng, 0.007, 0.014) if often else between(rng, 0.012, 0.045)
     split = rng.uniform(0.06, 0.09) if often and rng.random() < 0.8 else 0.0
     modes = (rng.normal((505, 1040, 1570, 2025) if often else (524, 1045, 1577, 2025), 8)).tolist()
     shares = rng.uniform(0.4, 0.95, 4) * rng.choice((1.0, 0.35), p=(0.7, 0.3))
     shares[rng.choice(3, p=(0.4, 0.45, 0.15))] = 1.0
     strikes = [(rng.uniform(-0.03, 0.03), loudest)]
-    for _ in range(rng.poisson(between(rng, 2, 12) if often else 0.4)):
+    for _ in range(rng.poisson(between(rng, 4, 20) if often else 0.6)):
         strikes.append((rng.uniform(-2, 2), loudest * rng.uniform(0.25, 1.1)))
     bursts: list[Burst] = []
     for time, snr in strikes:
@@ -187,7 +189,7 @@ def _thud(rng: np.random.Generator, time: float) -> list[Burst]:
     if abs(time) > 0.4 and rng.random() < 0.05:
         loudness, count = between(rng, 8, 25), 5
     else:
-        loudness, count = rng.uniform(1, 6), int(rng.integers(1, 4))
+        loudness, count = rng.uniform(1.5, 5.5), int(rng.integers(1, 5))
     frequencies = np.exp(rng.uniform(np.log(30), np.log(220), count))
     return [(time, f, 2.5 / f, loudness * rng.uniform(0.4, 1.0)) for f in frequencies.tolist()]
 

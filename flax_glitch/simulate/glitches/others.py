@@ -17,10 +17,12 @@ from flax_glitch.simulate.shapes import (
 
 
 def none_of_the_above(rng: np.random.Generator) -> Wave:
-    """A new shape: one of nine kinds, or two of them together."""
-    kinds = (_bar, _crown, _spikes, _storm, _rocket, _cloud, _slide, _teeth, _hum)
+    """A new shape: one of eleven kinds, or two of them together."""
+    kinds = (
+        _bar, _crown, _spikes, _storm, _rocket, _cloud, _slide, _teeth, _hum, _fuzz, _lump,
+    )  # fmt: skip
     first, second = rng.choice(len(kinds), size=2, replace=False)
-    snr = from_quantiles(rng, (8.0, 8.5, 10.0, 15.0, 60.0))
+    snr = from_quantiles(rng, (8.0, 9.0, 12.0, 20.0, 90.0))
     wave = kinds[first](rng, snr)
     if rng.random() < 0.3:
         wave += kinds[second](rng, snr * rng.uniform(0.5, 1.0))
@@ -53,7 +55,7 @@ def _spikes(rng: np.random.Generator, snr: float) -> Wave:
     response = band(between(rng, 250, 900), 4000) * tilt(rng.uniform(-0.7, 0.5))
     heights = rng.choice((-1, 1), size=count) * np.append(1.0, rng.uniform(0.3, 1.0, count - 1))
     wave = pulses(times, heights, response)
-    return wave * (1.5 * snr / snr_near(wave, 0.01))
+    return wave * (2.5 * snr / snr_near(wave, 0.01))
 
 
 def _storm(rng: np.random.Generator, snr: float) -> Wave:
@@ -80,10 +82,11 @@ def _rocket(rng: np.random.Generator, snr: float) -> Wave:
 
 def _cloud(rng: np.random.Generator, snr: float) -> Wave:
     """Noise that swells in a wide band and is gone."""
-    low = between(rng, 25, 700)
+    low = between(rng, 25, 400)
     length = between(rng, 0.05, 1.0)
     wave = band_noise(rng, low, low * between(rng, 1.5, 4.0)) * bump(0, length)
-    return scaled(wave, snr * between(rng, 3.0, 6.0))
+    swell = np.exp(0.8 * wander(rng, between(rng, 0.1, 0.6)))
+    return scaled(wave * swell, min(snr, 25.0) * between(rng, 2.0, 5.0))
 
 
 def _slide(rng: np.random.Generator, snr: float) -> Wave:
@@ -108,3 +111,24 @@ def _hum(rng: np.random.Generator, snr: float) -> Wave:
     centre = rng.choice((between(rng, 75, 110), between(rng, 130, 170), between(rng, 200, 280)))
     frequency = centre * (1 + 0.04 * wander(rng, between(rng, 0.1, 0.5)))
     return track(frequency, bump(0, between(rng, 0.5, 2.0)), snr)
+
+
+def _fuzz(rng: np.random.Generator, snr: float) -> Wave:
+    """A band of grains that goes on for seconds, at any frequency where there are no lines."""
+    low = between(rng, 70, 500)
+    envelope = bump(rng.uniform(-1.5, 1.5), between(rng, 0.5, 3.0))
+    wave = band_noise(rng, low, low * between(rng, 1.1, 1.5)) * envelope
+    return scaled(wave, min(snr, 20.0) * between(rng, 2.0, 4.0))
+
+
+def _lump(rng: np.random.Generator, snr: float) -> Wave:
+    """One to three loud lumps at 15 to 80 Hz that touch each other, a band beside them at times."""
+    wave = np.zeros_like(TIMES)
+    for _ in range(rng.integers(1, 4)):
+        burst = sine_gaussian(between(rng, 15, 80), between(rng, 3, 12), rng.normal(0, 0.06))
+        wave += scaled(burst, 2 * snr * rng.uniform(0.5, 1.0))
+    if rng.random() < 0.5:
+        low = between(rng, 30, 60)
+        around = band_noise(rng, low, 1.3 * low) * bump(0, between(rng, 0.1, 0.4))
+        wave += scaled(around, snr * rng.uniform(0.5, 1.5))
+    return wave

@@ -29,21 +29,26 @@ Spectrum = Float[np.ndarray, " bin"]
 def scattered_light(rng: np.random.Generator) -> Wave:
     """Arches f(t) = n |2 v(t) / wavelength| of light off a swinging surface (Accadia et al. 2010).
 
-    n counts the reflections. Neighbouring arches are half a period of the swing away.
+    n counts the reflections: arches above each other are as far apart as 1, 2, 3 or as 4, 5, 6.
+    Neighbouring ones are half a period of the swing away. At times a faint line goes on below.
+    Peaks are those of the training set's Omicron triggers.
     """
-    length = between(rng, 1.0, 5.0)  # seconds from zero to zero: microseism of 0.1 to 0.5 Hz
-    flat = rng.random() < 0.25  # only the first arch's top is above the wall, as often in O3
-    peak = between(rng, 18.0, 24.0) if flat else from_quantiles(rng, (15.0, 19.0, 27.0, 36.0, 60.0))
-    loudest = int(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1))) if peak > 22 and not flat else 1
-    swing = peak / loudest * (1 + 0.1 * wander(rng, length))
+    length = between(rng, 2.0, 6.5)  # seconds from zero to zero: microseism of 0.08 to 0.25 Hz
+    peak = from_quantiles(rng, (18.0, 21.5, 26.0, 32.0, 46.0))
+    loudest = int(rng.choice((1, 2, 3, 4, 5), p=(0.15, 0.2, 0.25, 0.2, 0.2)))
+    swing = peak / loudest * (1 + 0.06 * wander(rng, length))
     arch = swing * np.cos(np.pi * (TIMES - rng.uniform(-0.2, 0.2)) / length)
-    envelope = np.exp(0.3 * wander(rng, 0.6)) * (bump(0, 0.5 * length) + rng.uniform(0, 0.6) ** 2)
-    wall = rng.uniform(0.55, 0.85) * min(peak, 22.0)  # Hz: whitened strain ends there
-    snr = from_quantiles(rng, (9.0, 11.0, 13.0, 18.0, 42.0)) * (2 if flat else 1)
+    envelope = np.exp(0.25 * wander(rng, 0.6))
+    envelope *= bump(rng.normal(0, 0.15), 0.35 * length) + rng.uniform(0, 0.5) ** 2
+    wall = rng.uniform(0.6, 0.85) * min(peak, 24.0)  # Hz: whitened strain ends there
+    snr = from_quantiles(rng, (5.5, 8.0, 12.0, 18.0, 32.0))
     wave = np.zeros_like(TIMES)
-    for n in range(1, loudest + int(rng.integers(1, 4))):
-        height = 1.0 if n == loudest else between(rng, 0.1 if flat else 0.25, 0.4 if flat else 1.0)
+    for n in range(max(1, loudest - 1), loudest + int(rng.integers(2, 5))):
+        height = 1.0 if n == loudest else between(rng, 0.25, 1.0)
         wave += track(n * arch, envelope * seen_above(wall, n * arch), height * snr)
+    if rng.random() < 0.35:
+        line = between(rng, 10.0, 14.0) * (1 + 0.02 * wander(rng, 1.0))
+        wave += track(line, bump(rng.normal(0, 0.3), between(rng, 0.4, 2.0)), 0.35 * snr)
     return wave
 
 
@@ -59,11 +64,11 @@ def whistle(rng: np.random.Generator) -> Wave:
     if rng.random() < 0.4:
         beat = between(rng, 8e3, 2e5) / swing * np.sin(swing * time)
     else:
-        turn = between(rng, 250, 1900) * rng.choice((-1.0, 1.0))
+        turn = between(rng, 250, 1900) * (1.0 if rng.random() < 0.35 else -1.0)
         beat = turn + 2 * between(rng, 6e3, 1e5) / swing**2 * (1 - np.cos(swing * time))
     loudness = np.exp(0.35 * wander(rng, rng.uniform(0.03, 0.2)))
     low, high = between(rng, 60, 300), between(rng, 1500, 3000)
-    snr = from_quantiles(rng, (7.2, 7.8, 8.6, 10.3, 16.0))
+    snr = from_quantiles(rng, (6.0, 6.8, 7.7, 9.3, 14.0))
 
     def note(beat: Wave) -> Wave:
         audible = seen_above(low, beat) * (1 - seen_above(high, beat)) * (np.abs(beat) < 4000)
@@ -88,18 +93,20 @@ def scratchy(rng: np.random.Generator) -> Wave:
     tip = np.floor(2 * shake + 0.5).astype(int)
     tip -= tip.min()
     heights, loud = rng.normal(size=(2, tip.max() + 1))
+    signs = rng.choice((-1.0, 1.0), tip.max() + 1)  # or they would add up to lines
     top = peak * (1 + rng.uniform(0.02, 0.12) * heights[tip]) * (1 - depth * arc)
     frequency = top * np.cos(2 * np.pi * shake)
     length = between(rng, 0.3, 8.0)
     loudness = np.exp(rng.uniform(0.15, 0.4) * loud[tip]) * (bump(0, length) + rng.uniform(0, 0.6))
     amplitude = loudness * seen_above(rng.uniform(0.8, 1.05) * peak, frequency)
-    return track(frequency, amplitude, from_quantiles(rng, (8.6, 9.4, 10.3, 11.7, 15.0)))
+    snr = from_quantiles(rng, (8.6, 9.4, 10.3, 11.7, 15.0))
+    return track(frequency, signs[tip] * amplitude, snr)
 
 
 def paired_doves(rng: np.random.Generator) -> Wave:
     """Chirps up and down in turn, as the beam splitter swings at 0.4 Hz: one every half period."""
     gap, uneven = between(rng, 1.05, 1.4), rng.uniform(-0.2, 0.2)
-    middle, ratio = between(rng, 26, 58), between(rng, 1.5, 2.5)
+    middle, ratio = between(rng, 26, 58), between(rng, 1.6, 3.0)
     length = between(rng, 1.5, 3.5) / middle
     strand, lower = rng.uniform(0.1, 0.8), rng.uniform(0.5, 1.0)
     sign, aside = rng.choice((-1, 1)), rng.uniform(-1.0, 1.0) * length
@@ -144,23 +151,19 @@ def seen_above(limit: float, frequency: Wave) -> Wave:
 def helix(rng: np.random.Generator) -> Wave:
     """A few kicks by an auxiliary laser within 50 ms (Zevin et al. 2017), again and again.
 
-    Their interference makes strands that part and meet, often with a blob near 130 Hz.
+    They are some 7.5 ms apart: their interference makes strands that part and meet, with a blob
+    near 130 Hz and its overtones.
     """
-    times = np.cumsum(between(rng, 0.15, 0.7) * rng.uniform(0.4, 1.6, size=41))
-    times -= times[20]
-    loudness = rng.uniform(0.5, 1.0, 41) * (np.abs(times) < between(rng, 0.5, 30.0))
-    loudness[20] = 1.0
-    kicks = int(rng.integers(3, 6))
-    offsets = np.cumsum(rng.uniform(0.007, 0.018, kicks))
-    heights = rng.uniform(0.3, 0.8, (kicks, 1)) * rng.choice((-1.0, 1.0), (kicks, 1))
-    heights[rng.integers(kicks)] = 1.0
-    response = band(between(rng, 14, 25), between(rng, 150, 450)) * tilt(rng.uniform(-0.4, 0.1))
-    for overtone in (1, 2):
-        centre = overtone * between(rng, 122, 138)
-        peak = max(0.0, rng.uniform(-1.5, 1.5)) / overtone
-        response += peak * np.exp(-0.5 * ((FREQUENCIES / centre - 1) / 0.17) ** 2)
+    times = np.cumsum(between(rng, 0.12, 0.5) * rng.uniform(0.4, 1.6, size=61))
+    times -= times[30]
+    loudness = rng.uniform(0.7, 1.0, 61) * (np.abs(times) < between(rng, 0.5, 30.0))
+    loudness[30] = 1.0
+    kicks, apart = int(rng.choice((2, 3, 4), p=(0.4, 0.4, 0.2))), between(rng, 0.0068, 0.0085)
+    offsets = apart * (np.arange(kicks) + rng.uniform(0.0, 0.12) * rng.normal(size=kicks))
+    heights = rng.uniform(0.5, 1.0, (kicks, 1))
+    response = band(between(rng, 20, 50), between(rng, 200, 600)) * tilt(rng.uniform(-0.3, 0.2))
     wave = pulses((times + offsets[:, None]).ravel(), (heights * loudness).ravel(), response)
-    return wave * (from_quantiles(rng, (8.5, 9.5, 10.5, 12.0, 15.0)) / snr_near(wave, 0.08))
+    return wave * (1.1 * from_quantiles(rng, (8.5, 9.5, 10.5, 12.0, 15.0)) / snr_near(wave, 0.08))
 
 
 def light_modulation(rng: np.random.Generator) -> Wave:
@@ -178,7 +181,7 @@ def light_modulation(rng: np.random.Generator) -> Wave:
         wave += scaled(pulses(spikes, heights, response), snr)
         after = TIMES - time - rng.uniform(0.0, 0.1)
         fading = step(after / 0.04) * np.exp(-np.maximum(after, 0) / between(rng, 0.1, 0.6))
-        wave += scaled(fading * debris, snr * between(rng, 0.5, 3.0))
+        wave += scaled(fading * debris, snr * between(rng, 0.4, 2.0))
     return wave
 
 
