@@ -109,6 +109,26 @@ def test_gain_changes_contrast_and_brightness_of_a_whole_glitch_alike():
     assert np.std(result.mean((1, 2, 3, 4)) - PICTURES.mean((1, 2, 3, 4))) > 1
 
 
+def test_gamma_and_light_keep_the_order_of_values_and_every_third_glitch_is_lighter():
+    ramp = np.broadcast_to(
+        np.arange(16, dtype=np.uint8)[:, None, None] * 17, (300, 1, 16, 4, 3)
+    ).astype(np.uint8)
+    result = np.asarray(augment(ramp, KEY, Variation(gain=1e-9, gamma=0.4, light=0.2)))
+    assert (np.diff(result, axis=2) > 0).all()
+    added = result[:, 0, 0, 0, 0] / 255
+    bent = (result[:, 0, 8, 0, 0] / 255 - added).ravel()
+    assert (added >= -1e-6).all() and added.max() <= 0.2 and 0.25 < np.mean(added > 1e-6) < 0.42
+    middle = 8 * 17 / 255
+    assert (
+        middle**1.4
+        <= bent.min()
+        < middle - 0.05
+        < middle + 0.05
+        < bent.max()
+        <= middle ** (1 / 1.4)
+    )
+
+
 def test_unsharp_pictures_are_those_of_half_the_size_and_the_others_stay():
     pictures = PICTURES[:, :, :16, :16]
     result = np.asarray(augment(pictures, KEY, Variation(blur=0.5)))

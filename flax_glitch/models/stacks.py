@@ -164,15 +164,19 @@ class RowsHead(nnx.Module):
         self.dropout = make.dropout()
 
     def embed(self, features: Features, key: Key | None = None) -> Embeddings:
-        """Returns one vector a view; the key is that of the dropout, for training mode.
+        """Returns one vector a view; the key is that of the dropout, for training mode."""
+        return self.dropout(self.norm(self.rows(features)), rngs=key)
 
-        The square root makes few loud features not outweigh all others (Arandjelovic and Zisserman
+    @staticmethod
+    def rows(features: Features) -> Embeddings:
+        """Returns the square roots of the mean and the greatest of each feature over time.
+
+        Without the root few loud features would outweigh all others (Arandjelovic and Zisserman
         2012, doi:10.1109/CVPR.2012.6248018).
         """
         x = jnp.asarray(features, jnp.float32)
         x = jnp.concatenate([x.mean(3), x.max(3)], axis=-1)
-        x = jnp.sqrt(x.reshape(*x.shape[:2], -1) + SMALL)
-        return self.dropout(self.norm(x), rngs=key)
+        return jnp.sqrt(x.reshape(*x.shape[:2], -1) + SMALL)
 
     def classify(self, embeddings: Embeddings) -> Logits:
         """Returns the scores of each view."""

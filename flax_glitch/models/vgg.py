@@ -58,7 +58,7 @@ class VGG16(nnx.Module):
 
     def __call__(
         self, pictures: Float[Array, "n h w 3"], key: Key | None = None
-    ) -> Float[Array, "n i j 512"]:
+    ) -> Float[Array, "n i j c"]:
         """Returns the feature maps of standardised pictures; nothing is random in it."""
         return self.top(self.trunk(pictures))
 
@@ -115,7 +115,9 @@ class Pair(nnx.Module):
         self, pictures: Float[Array, "n h w 3"], key: Key | None = None
     ) -> Float[Array, "n i j c"]:
         """Returns the maps of pictures standardised as `caffe` does; nothing is random in it."""
-        raw = pictures + jnp.asarray(IMAGENET_MEAN, jnp.float32)
+        mean = jnp.asarray(IMAGENET_MEAN, jnp.float32)
+        raw = pictures + jnp.broadcast_to(mean, pictures.shape)
         grey = jnp.matmul(raw[..., ::-1], jnp.asarray(LUMINANCE, jnp.float32), precision="highest")
-        maps = self.vgg16(pictures), self.stack(grey[..., None] / 255.0)
+        grey = jnp.broadcast_to(grey[..., None], pictures.shape) / 255.0
+        maps = self.vgg16(pictures), self.stack(grey)
         return jnp.concatenate(maps, axis=-1)
