@@ -23,15 +23,18 @@ import pandas as pd
 import recipe
 from common import few_of_each, folds, hardest, of_the_22, read_tables
 from jaxtyping import Bool, Float
+from PIL import Image
 from protocol import LOOKED_AT, tune
 from sklearn.metrics import roc_auc_score
 
+from flax_glitch.checkpoint import Calibration, arrays_of, load_model, save_model
 from flax_glitch.classes import CLASSES
 from flax_glitch.config import CACHE, keep_compiled
 from flax_glitch.data.records import prepare
-from flax_glitch.data.table import glitch_numbers
+from flax_glitch.data.table import count_glitches, glitch_numbers
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, join, summary
-from flax_glitch.evaluation.report import markdown_table, with_interval, write_report
+from flax_glitch.evaluation.report import card_figures, markdown_table, with_interval, write_report
+from flax_glitch.predict.calibration import fit
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.picture import colour_distance
 
@@ -42,10 +45,7 @@ ones there is one."""
 NETWORKS = ("compact", "vgg16-rows", "pair")
 
 
-TRAINED_ON = (
-    "Trained on {real} real glitches (a fifth of each kind later ones, as what is unlike) and "
-    "{simulated} simulated ones."
-)
+TRAINED_ON = "Trained on {real} real glitches and {simulated} simulated ones."
 
 WHAT = {
     "pair": "The mean of two networks as one: ImageNet's VGG16 with a layer on top that keeps "
@@ -53,35 +53,8 @@ WHAT = {
     "compact": "A small network, trained from scratch.",
 }
 
-CARD = """# {name}
-
-{what} It tells Gravity Spy's 22 classes of LIGO glitches apart.
-**{trained_on}**
-
-sha256: SHA256
-
-Made by `benchmarks/cross_validation.py`, which begins with its command, of simulated glitches and of
-real ones: Gravity Spy's training set (CC-BY 4.0), its golden examples, O3, a volunteer's collection,
-published figures and notebooks. Trained as if each class came equally often; `--prior` takes other
-frequencies. Several windows of a glitch are fused by their mean log-probability. Probabilities are
-calibrated on {judged} real glitches, each judged by a network made alike of others (temperatures
-{windows} for one to four windows). How unlike anything a picture is was learned from glitches of
-later classes and from made-up pictures; one in twenty of those real glitches is called so.
-
-# How well it does on real glitches that it had not seen
-
-*Folds over tune*: three of five glitches, by which all was chosen. *Report*: the others, which
-nobody looked at and nothing was chosen by, judged once by networks made of tune alone (the network
-here has learned from both); those of the collections "looked at before" had been seen by those who
-drew the simulator, so that figures of them flatter. Intervals are 95 %.
-
-{told}
-
-# Limits
-
-Meant for research and teaching, on Gravity Spy spectrograms; it has no answer for pictures of
-anything else. Classes with few real glitches above are hardly measured.
-"""
+CARD = Path(__file__).with_name("card.md.in")
+"""The template of the model card."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,7 +292,11 @@ def release(
         )
         goal = given.release / name
         said = save_model(
-            goal, arrays_of(model), described, CARD.format(**facts), precision="bfloat16"
+            goal,
+            arrays_of(model),
+            described,
+            CARD.read_text().format(**facts),
+            precision="bfloat16",
         )
         add_figures(goal, given.out / f"report-{network}")
         print(f"{goal}: sha256 {said.sha256}")
