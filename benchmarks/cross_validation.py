@@ -28,7 +28,7 @@ from protocol import LOOKED_AT, tune
 from sklearn.metrics import roc_auc_score
 
 from flax_glitch.checkpoint import Calibration, arrays_of, load_model, save_model
-from flax_glitch.classes import CLASSES
+from flax_glitch.classes import CLASSES, OUTLIER
 from flax_glitch.config import CACHE, keep_compiled
 from flax_glitch.data.records import prepare
 from flax_glitch.data.table import count_glitches, glitch_numbers
@@ -46,6 +46,11 @@ NETWORKS = ("compact", "vgg16-rows", "pair")
 
 
 TRAINED_ON = "Trained on {real} real glitches and {simulated} simulated ones."
+
+TITLES = {
+    "folds": "Folds over tune, by which all was chosen",
+    "report": "Report, by networks made of tune alone",
+}
 
 WHAT = {
     "pair": "The mean of two networks as one: ImageNet's VGG16 with a layer on top that keeps "
@@ -97,10 +102,10 @@ def main() -> None:
         whole = np.zeros(len(found), bool)
         whole[np.flatnonzero(in_tune)[judged]] = True
         parts.append(part(given, f"fold-{number}", shown, in_tune & ~whole, found[whole]))
-    told = tell(given, "folds over tune", parts)
+    told = [tell(given, "folds", parts)]
     if given.report:
         parts.append(part(given, "report", shown, in_tune, found[~in_tune]))
-        told += tell(given, "report", parts[-1:])
+        told.append(tell(given, "report", parts[-1:]))
     if given.release:
         release(given, shown, parts, told)
 
@@ -130,7 +135,7 @@ def gathered(
     given: argparse.Namespace, real: pd.DataFrame, simulated: pd.DataFrame, outliers: pd.DataFrame
 ) -> Pictures:
     """Returns all pictures, those of later classes as outliers, with VGG16's rows of them."""
-    label = real["label"].where(real["label"].isin(CLASSES), recipe.OUTLIER)
+    label = real["label"].where(real["label"].isin(CLASSES), OUTLIER)
     kinds = [
         ("real", real.assign(label=label), range(COPIES + 1)),
         ("simulated", simulated, range(2)),
@@ -180,7 +185,7 @@ def networks(
         config = recipe.fine_tuning(folder / "pictures", given.out / "pretrained", seed)
         recipe.trained(config, run)
     recipe.mean_of(runs, made["compact"])
-    names = [*CLASSES, recipe.OUTLIER]
+    names = [*CLASSES, OUTLIER]
     head = recipe.fitted_head(rows, table["label"].map(names.index).to_numpy(), shares(table))
     recipe.vgg16_rows(given.imagenet, head, made["compact"], made["vgg16-rows"])
     recipe.pair_of(made["vgg16-rows"], made["compact"], made["pair"])
@@ -206,19 +211,22 @@ def ask(model: Path, source: Path, later: pd.DataFrame) -> Judged:
     return Judged(evaluate(predictor, test), colours, *scores)
 
 
-def tell(given: argparse.Namespace, name: str, parts: Sequence[Mapping[str, Judged]]) -> str:
-    """Prints and writes what networks said in all parts together, and returns the tables."""
-    told = [f"## {name}"]
+def tell(
+    given: argparse.Namespace, name: str, parts: Sequence[Mapping[str, Judged]]
+) -> dict[str, str]:
+    """Prints and writes what each network said in all parts together, and returns the tables."""
+    told = {}
     for network in NETWORKS:
         judged = [part[network] for part in parts]
         outputs = join([one.outputs for one in judged])
-        folder = given.out / f"{name.replace(' ', '-')}-{network}"
+        folder = given.out / f"{name}-{network}"
         write_report(folder, outputs, summary(outputs), {"part": name, "network": network})
-        told += [f"### {network}", by_collection(outputs), flagged(judged), hardest(outputs)]
-    text = "\n\n".join(told)
-    print(text, flush=True)
-    (given.out / f"{name.replace(' ', '-')}.md").write_text(f"{text}\n")
-    return text
+        heading = f"### {TITLES[name]}\n\n"
+        told[network] = f"{heading}{by_collection(outputs)}\n\n{flagged(judged)}"
+        text = f"# {network}\n\n{told[network]}\n\n```\n{hardest(outputs)}\n```\n"
+        print(text, flush=True)
+        (folder / "told.md").write_text(text)
+    return told
 
 
 def by_collection(outputs: Outputs) -> str:
@@ -239,7 +247,7 @@ def by_collection(outputs: Outputs) -> str:
 def only(outputs: Outputs, some: Bool[np.ndarray, " sample"]) -> Outputs:
     """Returns the outputs of some pictures, with their glitches whole."""
     table = outputs.table[some].reset_index(drop=True)
-    return dataclasses.replace(outputs, logits=outputs.logits[some], table=table)
+    return Outputs(outputs.logits[some], table, outputs.classes)
 
 
 def flagged(judged: Sequence[Judged]) -> str:
@@ -264,7 +272,10 @@ def flagged(judged: Sequence[Judged]) -> str:
 
 
 def release(
-    given: argparse.Namespace, shown: Pictures, parts: Sequence[Mapping[str, Judged]], told: str
+    given: argparse.Namespace,
+    shown: Pictures,
+    parts: Sequence[Mapping[str, Judged]],
+    told: Sequence[Mapping[str, str]],
 ) -> None:
     """Makes the networks of all real glitches and writes them, calibrated, with their cards."""
     originals = shown.table[shown.table["copy"] == 0]
@@ -281,7 +292,7 @@ def release(
             "trained_on": trained_on,
             "windows": ", ".join(f"{one.temperature:.2f}" for one in calibration),
             "judged": calibration[0].n,
-            "told": told,
+            "told": "\n\n".join(tables[network] for tables in reversed(told)),
         }
         described = dataclasses.replace(
             described,
@@ -306,14 +317,8 @@ def calibrated(judged: Sequence[Judged]) -> tuple[Calibration, ...]:
     """Returns the calibration by what networks said of glitches that they had not seen."""
     outputs = join([one.outputs for one in judged])
     colours = np.concatenate([one.colours for one in judged])
-    return fit(
-        outputs.logits,
-        colours,
-        outputs.glitches,
-        outputs.glitch_labels,
-        outputs.fused,
-        outputs.classes,
-    )
+    logits, fused = outputs.scores
+    return fit(logits, colours, outputs.glitches, outputs.glitch_labels, fused, outputs.classes)
 
 
 def add_figures(goal: Path, *folders: Path) -> None:

@@ -30,6 +30,7 @@ from flax_glitch.checkpoint import (
     read_description,
     save_model,
 )
+from flax_glitch.classes import OUTLIER
 from flax_glitch.config import Config, ModelConfig, OptimiserConfig
 from flax_glitch.data.augment import VARIATIONS, augment
 from flax_glitch.files import write_whole
@@ -43,9 +44,6 @@ from flax_glitch.training.start import train
 
 SIZE = 112
 """Height and width of the pictures that the networks see, pixels."""
-
-OUTLIER = "Outlier"
-"""The class of pictures that are no glitch of the 22."""
 
 VGG = ModelConfig("vgg16-rows", "imagenet")
 
