@@ -92,6 +92,13 @@ by people; not how often they come in a detector, but nearer to that than equall
 NONE_OF_THE_ABOVE = "None_of_the_Above"
 """The class of glitches that are none of the others."""
 
+OUTLIER = "Outlier"
+"""Not a class but the name that is kept for pictures of no class of the model.
+
+A model that was trained with them has an output for them, whose probability tells what is unlike
+its classes: outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606). No verdict names it.
+"""
+
 DURATIONS: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
 """The four windows of Gravity Spy's pictures, in seconds."""
 
@@ -129,6 +136,11 @@ def class_name(name: str) -> str | None:
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
     """Returns classes in the order of a model's outputs: the 22 in index order, others by name."""
     return tuple(sorted(set(names), key=lambda name: (INDEX.get(name, len(INDEX)), name)))
+
+
+def named(outputs: Iterable[str]) -> tuple[str, ...]:
+    """Returns the classes that a model with these outputs may name: all but OUTLIER."""
+    return tuple(name for name in outputs if name != OUTLIER)
 
 
 def suggestion(name: str) -> str | None:

@@ -145,6 +145,8 @@ def test_none_of_the_above_is_an_answer_and_unlike_a_doubt(monkeypatch):
     strange = classify.verdict_of(verdict_on(names, [0, 0, 1]))
     assert "such colours" in strange and strange.count("note") == 1
     assert batch.table_of([verdict_on(names, [0, 0, 1])])[0][1].startswith("None of the Above, but")
+    learned = classify.verdict_of(verdict_on(names, [0, 0, 1], knows_outliers=True))
+    assert "may mean nothing" in learned and learned.count("note") == 1
 
 
 @pytest.mark.parametrize("windows", [(0.5, 1.0, 2.0, 4.0, 8.0), (0.5, 8.0)])

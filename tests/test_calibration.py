@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 from scipy.stats import binom
 
 from flax_glitch.checkpoint import Calibration
@@ -14,6 +14,7 @@ from flax_glitch.evaluation.evaluate import Outputs, summary
 from flax_glitch.evaluation.metrics import calibration_error
 from flax_glitch.predict.calibration import (
     ENOUGH,
+    apart,
     conformal_set,
     fit,
     fitted_temperature,
@@ -159,6 +160,32 @@ def test_what_is_none_of_the_classes_or_in_strange_colours_is_unlike():
     assert none[0] < fused < none[1]
     assert unlikeness(logits, np.array([0.0, 12.0]), CLASSES) == pytest.approx(fused)
     assert unlikeness(logits, np.array([0.0, 22.0]), CLASSES) == pytest.approx(fused + 5)
+
+
+def test_a_model_that_learned_outliers_scores_by_their_probability_among_all_outputs():
+    logits = np.random.default_rng(0).normal(size=(5, 2, 23))
+    mean = logits.mean(axis=1)
+    expected = mean[:, 22] - np.log(np.exp(mean).sum(axis=1))
+    np.testing.assert_allclose(unlikeness(logits, np.zeros((5, 2)), CLASSES), expected)
+    named, outlier = apart(logits, CLASSES)
+    np.testing.assert_array_equal(np.concatenate([named, outlier[..., None]], axis=-1), logits)
+    assert apart(named, CLASSES)[1] is None
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_outliers_change_the_threshold_and_neither_temperature_nor_sets(together):
+    logits, colours, glitches, labels, *_ = windows(100)
+    fused = logits.reshape(100, 4, 22).mean(axis=1) if together else None
+    scores = np.random.default_rng(1).normal(size=400).astype(np.float32)
+    whole = None if fused is None else np.c_[fused, scores.reshape(100, 4).mean(axis=1)]
+    without = fit(logits, colours, glitches, labels, fused, CLASSES)
+    found = fit(np.c_[logits, scores], colours, glitches, labels, whole, CLASSES)
+    for one, other in zip(found, without, strict=True):
+        assert one.temperature == pytest.approx(other.temperature)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+    mean = np.c_[logits, scores].reshape(100, 4, 23).mean(axis=1)
+    own = np.sort(log_softmax(mean.astype(float), axis=1)[:, 22])
+    assert found[3].unlike == pytest.approx(own[95], abs=1e-5) != without[3].unlike
 
 
 def test_95_per_cent_of_validation_lie_below_the_threshold_whatever_the_number_of_windows():

@@ -176,6 +176,7 @@ def change(folder, **values):
         (lambda folder: change(folder, provenance=None), "setting provenance can't be None"),
         (lambda folder: change(folder, format=2), "of format 2, this version reads 1"),
         (lambda folder: change(folder, classes=["Cat"]), "its classes aren't two or more"),
+        (lambda folder: change(folder, classes=["Cat", "Outlier"]), "aren't two or more"),
         (lambda folder: change(folder, classes=["Blip", "Blip"]), "aren't two or more different"),
         (lambda folder: change(folder, classes=["Blip", ".."]), "aren't two or more different"),
         (

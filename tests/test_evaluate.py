@@ -1,5 +1,6 @@
 """Every picture of a split is scored once, and the views of a glitch are fused."""
 
+import dataclasses
 import io
 import json
 
@@ -173,3 +174,10 @@ def test_joined_outputs_are_those_of_the_pictures_one_after_the_other(merged):
     assert joined.table["path"].tolist() == whole.table["path"].tolist()
     np.testing.assert_array_equal(joined.glitches, whole.glitches)
     np.testing.assert_array_equal(joined.glitch_probabilities, whole.glitch_probabilities)
+    assert joined.outlier is joined.fused_outlier is None
+    learned = [
+        dataclasses.replace(half, outlier=half.logits[:, 0], fused_outlier=half.logits[::2, 1])
+        for half in halves
+    ]
+    np.testing.assert_array_equal(join(learned).outlier, logits[:, 0])
+    np.testing.assert_array_equal(join(learned).fused_outlier, logits[::2, 1])

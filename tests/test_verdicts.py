@@ -174,6 +174,13 @@ def test_every_form_of_an_answer_says_which_prior_it_is_under():
     assert "prior: gravity-spy" in rendered("table", results).splitlines()
 
 
+def test_none_of_the_above_is_doubted_as_any_class_where_the_model_learned_outliers():
+    none = dataclasses.replace(ODD, probabilities=probabilities("None_of_the_Above", 0.9))
+    assert none.unlike is False  # the score is then its own probability
+    assert dataclasses.replace(none, knows_outliers=True).unlike is True
+    assert dataclasses.replace(none, knows_outliers=True, ood_score=-3.5).unlike is False
+
+
 def test_a_set_is_of_the_probabilities_before_the_prior_which_were_calibrated():
     other = dataclasses.replace(ODD, probabilities=probabilities("Blip", 0.9), own=ODD.own)
     before = dataclasses.replace(other, own=ODD.probabilities)

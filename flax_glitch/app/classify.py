@@ -208,21 +208,21 @@ def _seconds(duration: float | None) -> str:
 def _notes(prediction: Prediction) -> list[str]:
     notes = []
     none_of_these = prediction.label == NONE_OF_THE_ABOVE
-    if none_of_these and prediction.unlike:
+    if none_of_these and prediction.unlike and not prediction.knows_outliers:
         notes.append(
             "Unlike anything in training: no spectrogram that the network has seen has such "
             "colours. Is it one?"
-        )
-    elif none_of_these:
-        notes.append(
-            "This is an answer, not a failure: the network takes it for a glitch that is none of "
-            f"the {len(prediction.names) - 1} other classes."
         )
     elif prediction.unlike:
         notes.append(
             "Unlike anything in training: the class that is named may mean nothing. It may be "
             "another kind of glitch, or no spectrogram at all; about one in twenty glitches that "
             "the network should know is called so as well."
+        )
+    elif none_of_these:
+        notes.append(
+            "This is an answer, not a failure: the network takes it for a glitch that is none of "
+            f"the {len(prediction.names) - 1} other classes."
         )
     if prediction.confidence < LOW_CONFIDENCE:
         second = named(prediction.top(2)[1][0])

@@ -26,7 +26,7 @@ from flax_glitch.checkpoint.states import (
     telling,
     unflatten,
 )
-from flax_glitch.classes import DURATIONS
+from flax_glitch.classes import DURATIONS, named
 from flax_glitch.config import ModelConfig, Preprocessing, from_dict
 from flax_glitch.files import write_whole
 from flax_glitch.models.classifier import Classifier, build
@@ -82,7 +82,7 @@ class Description:
         model: its architecture and how it was built.
         preprocessing: how pictures become its input.
         provenance: where it comes from: data, settings, versions, measured results.
-        classes: in the order of its outputs.
+        classes: in the order of its outputs; `classes.OUTLIER` may be among them.
         arrays: the folder of its arrays, beside model.json.
         sha256: of the arrays as stored: the same for the same model, wherever it was written.
         files_sha256: of the files in that folder, to tell a damaged copy.
@@ -126,7 +126,11 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(
             f"{path}: calibration of {windows} numbers of windows, not {len(DURATIONS)}"
         )
-    if len(set(classes)) != len(classes) or len(classes) < 2 or not all(map(_is_name, classes)):
+    if (
+        len(set(classes)) != len(classes)
+        or len(named(classes)) < 2
+        or not all(map(_is_name, classes))
+    ):
         raise CheckpointError(f"{path}: its classes aren't two or more different names")
     return description
 

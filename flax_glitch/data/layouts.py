@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import h5py
 
-from flax_glitch.classes import DURATIONS, class_name, with_suggestion
+from flax_glitch.classes import DURATIONS, class_name, named, with_suggestion
 from flax_glitch.files import SIMULATED_MARK
 
 SplitName = Literal["train", "validation", "test"]
@@ -146,7 +146,7 @@ def _refuse_nested(folders: Iterable[Path]) -> None:
 
 def unknown_classes(names: Iterable[str]) -> list[str]:
     """Returns a notice that lists the names that Gravity Spy doesn't know, if there are any."""
-    unknown = sorted({_shown(name) for name in names if class_name(name) is None})
+    unknown = sorted({_shown(name) for name in named(names) if class_name(name) is None})
     listed = ", ".join(map(with_suggestion, unknown))
     said = f"classes that Gravity Spy doesn't know, taken as they are called: {listed}"
     return [said] if unknown else []

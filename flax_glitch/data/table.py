@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from flax_glitch.arrays import Units
-from flax_glitch.classes import CLASSES, DURATIONS, class_name, ordered, with_suggestion
+from flax_glitch.classes import CLASSES, DURATIONS, class_name, named, ordered, with_suggestion
 from flax_glitch.data.layouts import (
     SPLITS,
     WITHOUT_SPLIT,
@@ -55,7 +55,8 @@ def open_source(path: Path, seed: int = 0) -> Source:
 
     Args:
         path: The Kaggle or Zenodo edition's folder, the v1d0 HDF5 file, or a folder of
-            `<Class>/<picture>`. Classes may be any; known names are understood in other spellings.
+            `<Class>/<picture>`. Classes may be any; known names are understood in other spellings;
+            `Outlier` holds pictures of no class, see `classes.OUTLIER`.
         seed: Of the split by glitch, where the source has none of its own.
 
     Raises:
@@ -136,15 +137,15 @@ def chosen_classes(table: pd.DataFrame, classes: Sequence[str] = ()) -> tuple[st
         SourceError: naming every class that the table doesn't have, or if there is only one.
     """
     there = ordered(table["label"])
-    named = {name: name if name in there else class_name(name) for name in classes}
-    if absent := [name for name, meant in named.items() if meant not in there]:
+    asked_for = {name: name if name in there else class_name(name) for name in classes}
+    if absent := [name for name, meant in asked_for.items() if meant not in there]:
         asked = ", ".join(map(with_suggestion, absent))
         raise SourceError(f"no pictures of class {asked}; choose from {', '.join(there)}")
-    chosen = ordered(meant for meant in named.values() if meant) or there
-    if len(chosen) == 1:
-        raise SourceError(
-            f"{chosen[0]} is the only class: there is nothing to tell apart; add others"
-        )
+    chosen = ordered(meant for meant in asked_for.values() if meant) or there
+    names = named(chosen)
+    if len(names) < 2:
+        only = names[0] if names else chosen[0]
+        raise SourceError(f"{only} is the only class: there is nothing to tell apart; add others")
     return chosen
 
 

@@ -1,7 +1,7 @@
 """A classifier's answers to a whole split, per picture and fused per glitch, and their metrics."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from flax_glitch.data.records import Split, class_numbers
 from flax_glitch.data.table import glitch_numbers
 from flax_glitch.evaluation.metrics import calibration_error, intervals, summarise
 from flax_glitch.models.classifier import fuse
-from flax_glitch.predict.calibration import temperature_of
+from flax_glitch.predict.calibration import apart, temperature_of
 from flax_glitch.predict.predictor import Predictor
 
 Forward = Callable[[Seen, Mask], jax.Array | np.ndarray]
@@ -42,16 +42,32 @@ class Outputs:
     table: pd.DataFrame
     """The pictures, in the same order; see `data.table.COLUMNS`."""
     classes: tuple[str, ...]
-    """The model's classes, in the order of scores."""
+    """Those that the model names, in the order of scores."""
     fused: Float[np.ndarray, "glitch class"] | None = None
     """Scores of each glitch, if the network judges its windows together."""
     calibration: tuple[Calibration, ...] = ()
     """What makes probabilities of scores, beside softmax."""
+    outlier: Float[np.ndarray, " sample"] | None = None
+    """The score of each picture for `classes.OUTLIER`, if the model learned outliers."""
+    fused_outlier: Float[np.ndarray, " glitch"] | None = None
+    """The same of each glitch, if the network judges its windows together."""
 
     @property
     def uncalibrated(self) -> "Outputs":
         """The same scores with bare softmax."""
         return dataclasses.replace(self, calibration=())
+
+    @property
+    def scores(
+        self,
+    ) -> tuple[Float[np.ndarray, "sample output"], Float[np.ndarray, "glitch output"] | None]:
+        """Logits and `fused` with the scores of outliers last, as `calibration.fit` takes them."""
+        if self.outlier is None:
+            return self.logits, self.fused
+        logits = np.column_stack([self.logits, self.outlier])
+        if self.fused is None or self.fused_outlier is None:
+            return logits, None
+        return logits, np.column_stack([self.fused, self.fused_outlier])
 
     @cached_property
     def labels(self) -> Int[np.ndarray, " sample"]:
@@ -107,7 +123,7 @@ def evaluate(predictor: Predictor, split: Split, batch_size: int = 16) -> Output
 
     Args:
         predictor: the model.
-        split: pictures of its classes.
+        split: pictures of the classes that it names.
         batch_size: units a batch; the last one is padded to it, so that jit compiles once.
 
     Raises:
@@ -115,15 +131,19 @@ def evaluate(predictor: Predictor, split: Split, batch_size: int = 16) -> Output
     """
     if not len(split):
         raise ValueError("the split holds no pictures; evaluate one that does")
-    merged, forward = predictor.merged, predictor.forward
-    logits = score(forward, split, split.apart if merged else split.alone, batch_size)
-    fused = score(forward, split, split.together, batch_size) if merged else None
-    return Outputs(logits, split.table, predictor.classes, fused, predictor.calibration)
+    merged, forward, classes = predictor.merged, predictor.forward, predictor.classes
+    scores = score(forward, split, split.apart if merged else split.alone, batch_size)
+    logits, outlier = apart(scores, classes)
+    fused = fused_outlier = None
+    if merged:
+        fused, fused_outlier = apart(score(forward, split, split.together, batch_size), classes)
+    said = predictor.calibration
+    return Outputs(logits, split.table, classes, fused, said, outlier, fused_outlier)
 
 
 def score(
     forward: Forward, split: Split, units: Units, batch_size: int, *, progress: bool = True
-) -> Float[np.ndarray, "unit class"]:
+) -> Float[np.ndarray, "unit output"]:
     """Returns the scores of each unit, its views' mean; see `evaluate`."""
     logits = []
     with tqdm(total=len(units), desc="evaluate", disable=not progress) as bar:
@@ -136,13 +156,19 @@ def score(
 
 def join(parts: Sequence[Outputs]) -> Outputs:
     """Returns the outputs of several splits or folds, which share no glitch, as one."""
-    fused = [part.fused for part in parts if part.fused is not None]
     return dataclasses.replace(
         parts[0],
         logits=np.concatenate([part.logits for part in parts]),
         table=pd.concat([part.table for part in parts], ignore_index=True),
-        fused=np.concatenate(fused) if fused else None,
+        fused=_joined(part.fused for part in parts),
+        outlier=_joined(part.outlier for part in parts),
+        fused_outlier=_joined(part.fused_outlier for part in parts),
     )
+
+
+def _joined(scores: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    there = [one for one in scores if one is not None]
+    return np.concatenate(there) if there else None
 
 
 def summary(outputs: Outputs) -> dict[str, Any]:

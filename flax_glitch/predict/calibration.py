@@ -32,11 +32,11 @@ Scores = Float[np.ndarray, "glitch class"]
 
 
 def fit(
-    logits: Float[np.ndarray, "sample class"],
+    logits: Float[np.ndarray, "sample output"],
     colours: Float[np.ndarray, " sample"],
     glitches: Int[np.ndarray, " sample"],
     labels: Int[np.ndarray, " glitch"],
-    fused: Scores | None,
+    fused: Float[np.ndarray, "glitch output"] | None,
     classes: Sequence[str],
     *,
     seed: int = 0,
@@ -47,12 +47,12 @@ def fit(
     window less is taken.
 
     Args:
-        logits: of each picture by itself.
+        logits: of each picture by itself, as `apart` takes them.
         colours: its `colour_distance`.
         glitches: its glitch, numbered from 0 without gaps.
         labels: the true class of each glitch.
-        fused: scores of each glitch, if the network judges all its windows together.
-        classes: the model's, in the order of scores.
+        fused: those of each glitch, if the network judges all its windows together.
+        classes: those that the model names, in the order of scores.
         seed: of the windows that are drawn.
     """
     windows = np.bincount(glitches)
@@ -69,6 +69,19 @@ def fit(
         judged = logits[drawn] if whole is None else whole[rows][:, None]
         found.append(_measured(judged, colours[drawn], labels[rows], classes))
     return tuple(found)
+
+
+def apart(
+    logits: Float[np.ndarray, "*sample output"], classes: Sequence[str]
+) -> tuple[Float[np.ndarray, "*sample class"], Float[np.ndarray, "*sample"] | None]:
+    """Returns the logits of the classes that a model names, and those of outliers.
+
+    Args:
+        logits: of the classes, and last, if there is one more, of OUTLIER.
+        classes: those that the model names.
+    """
+    count = len(classes)
+    return logits[..., :count], logits[..., -1] if logits.shape[-1] > count else None
 
 
 def temperature_of(calibration: Sequence[Calibration], windows: int) -> float:
@@ -95,24 +108,32 @@ def fitted_temperature(scores: Scores, labels: Labels) -> float:
 
 
 def unlikeness(
-    logits: Float[np.ndarray, "*glitch seen class"],
+    logits: Float[np.ndarray, "*glitch seen output"],
     colours: Float[np.ndarray, "*glitch view"],
     classes: Sequence[str],
 ) -> Float[np.ndarray, "*glitch"]:
     """Returns the out-of-distribution score of glitches.
 
-    It is the log-probability of None_of_the_Above by the mean logits of its windows, or those of
-    all together. In training that class has made-up shapes of many kinds, so it answers for what is
-    none of the others: outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606).
-    docs/experiments.md compares it with the energy and with distances of embeddings. A model
-    without that class takes the log of what the greatest probability leaves over (Hendrycks and
-    Gimpel 2017, arXiv:1610.02136).
+    It is the log-probability of OUTLIER by the mean logits of its windows, or those of all
+    together: outlier exposure (Hendrycks et al. 2019, arXiv:1812.04606). A model that learned no
+    outliers takes that of None_of_the_Above, which in training has made-up shapes of many kinds;
+    docs/experiments.md compares it with the energy and with distances of embeddings. One without
+    that class too takes the log of what the greatest probability leaves over (Hendrycks and Gimpel
+    2017, arXiv:1610.02136).
 
     The mean `colour_distance` of windows in strange colours comes on top, since a network is sure
     of photographs, as of the brightest glitches: a score above 0 tells of such.
+
+    Args:
+        logits: of each window, or of all in one row, as `apart` takes them.
+        colours: `colour_distance` of each window.
+        classes: those that the model names.
     """
     probabilities = log_softmax(logits.mean(axis=-2).astype(float), axis=-1)
-    if NONE_OF_THE_ABOVE in classes:
+    _, outlier = apart(probabilities, classes)
+    if outlier is not None:
+        doubt = outlier
+    elif NONE_OF_THE_ABOVE in classes:
         doubt = probabilities[..., list(classes).index(NONE_OF_THE_ABOVE)]
     else:
         doubt = np.log1p(-np.exp(probabilities).max(axis=-1).clip(max=1 - 1e-12))
@@ -137,12 +158,12 @@ def conformal_set(
 
 
 def _measured(
-    logits: Float[np.ndarray, "glitch seen class"],
+    logits: Float[np.ndarray, "glitch seen output"],
     colours: Float[np.ndarray, "glitch view"],
     labels: Labels,
     classes: Sequence[str],
 ) -> Calibration:
-    scores = logits.mean(axis=1)  # but for a constant the mean log-probability
+    scores, _ = apart(logits.mean(axis=1), classes)  # but for a constant the mean log-probability
     temperature = fitted_temperature(scores, labels)
     true = softmax(scores.astype(float) / temperature, axis=1)[np.arange(len(labels)), labels]
     shares = np.linspace(0, 1, QUANTILES)

@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from scipy.special import softmax
 
 from flax_glitch.arrays import Mask, Picture, Seen
 from flax_glitch.checkpoint import load_model, read_card
-from flax_glitch.classes import DURATIONS
+from flax_glitch.classes import DURATIONS, OUTLIER, named
 from flax_glitch.data.layouts import parse_name
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
 from flax_glitch.data.table import places
 from flax_glitch.events.triggers import event_name
 from flax_glitch.models.classifier import make_forward
 from flax_glitch.models.systems import MODELS
-from flax_glitch.predict.calibration import temperature_of, unlikeness
+from flax_glitch.predict.calibration import apart, temperature_of, unlikeness
 from flax_glitch.predict.prior import Shares, prior_of, trained_under, under
 from flax_glitch.predict.verdicts import Failure, Prediction
 from flax_glitch.strain.picture import Scan, colour_distance
@@ -54,7 +55,7 @@ class Predictor:
         name: name of the run that trained it.
         sha256: hash of its arrays.
         preprocessing: how pictures become its input.
-        classes: its classes, in the order of its outputs.
+        classes: the classes that it names, in the order of probabilities.
         calibration: what validation says of its scores, for one to four windows; empty if nothing.
         card: its model card, Markdown.
         split_seed: seed of the split by glitch that it was trained with.
@@ -68,7 +69,7 @@ class Predictor:
     def __init__(self, folder: Path | str, prior: str | Path | None = None):
         self.folder = Path(folder)
         model, said = load_model(self.folder)
-        self.name, self.sha256, self.classes = said.name, said.sha256, said.classes
+        self.name, self.sha256, self.classes = said.name, said.sha256, named(said.classes)
         self.preprocessing, self.calibration = said.preprocessing, said.calibration
         self.merged = MODELS[said.model.name].merged
         self.provenance: Mapping[str, Any] = said.provenance
@@ -79,6 +80,7 @@ class Predictor:
         self.card = read_card(self.folder)
         graphdef, self.state = nnx.split(model)
         self._forward = make_forward(graphdef, self.preprocessing)
+        self._outlier = said.classes.index(OUTLIER) if OUTLIER in said.classes else None
 
     @classmethod
     def from_checkpoint(cls, folder: Path | str, prior: str | Path | None = None) -> "Predictor":
@@ -166,8 +168,16 @@ class Predictor:
         return self._load(picture).pixels
 
     def forward(self, views: Seen, mask: Mask) -> jax.Array:
-        """Returns the logits (batch, view, class) of pictures at the model's size."""
-        return self._forward((self.state,), views, mask)
+        """Returns the logits (batch, view, output) of pictures at the model's size.
+
+        They are those of its classes and then, if it learned outliers, theirs; `calibration.apart`
+        tells the two apart.
+        """
+        logits = self._forward((self.state,), views, mask)
+        if self._outlier is None:
+            return logits
+        last = logits[..., self._outlier, None]
+        return jnp.concatenate([jnp.delete(logits, self._outlier, axis=-1), last], axis=-1)
 
     def _load(self, picture: PictureLike, name: str | None = None) -> _View:
         if isinstance(picture, str):
@@ -252,10 +262,12 @@ class Predictor:
 
     def _verdict(self, glitch: Sequence[_View], each: np.ndarray, whole: np.ndarray) -> Prediction:
         """Returns the verdict by the logits of each picture, and those that judge the glitch."""
-        raw = whole.mean(axis=0, dtype=float)  # but for a constant the mean log-probability
+        mean = whole.mean(axis=0, dtype=float)  # but for a constant the mean log-probability
+        raw, outlier = apart(mean, self.classes)
         colours = np.array([colour_distance(view.pixels) for view in glitch])
         first, names = glitch[0], tuple(view.name for view in glitch)
-        alone = softmax(each / temperature_of(self.calibration, 1), axis=-1)
+        scores, _ = apart(each, self.classes)
+        alone = softmax(scores / temperature_of(self.calibration, 1), axis=-1)
         own = softmax(raw / temperature_of(self.calibration, len(glitch)))
         frequencies = self.prior.shares, self.trained_under
         return Prediction(
@@ -274,6 +286,7 @@ class Predictor:
             calibration=self.calibration[len(glitch) - 1] if self.calibration else None,
             own=own,
             prior=self.prior.name,
+            knows_outliers=outlier is not None,
         )
 
 

@@ -51,7 +51,7 @@ class Prediction:
     """The verdict on one glitch.
 
     Attributes:
-        names: the classes of the model, in the order of probabilities.
+        names: the classes that the model names, in the order of probabilities.
         inputs: names of its pictures; one name for all four that were made of strain.
         gravityspy_id: its id, where the names tell; so is its detector, `ifo`.
         durations: the window of each picture in seconds, None where the name doesn't tell.
@@ -69,6 +69,7 @@ class Prediction:
         own: class probabilities before the prior, which the calibration is of; those above if not
             given.
         prior: name of how often each class is taken to come.
+        knows_outliers: whether the model learned what `ood_score` tells, see `classes.OUTLIER`.
     """
 
     names: tuple[str, ...]
@@ -86,6 +87,7 @@ class Prediction:
     calibration: Calibration | None = None
     own: np.ndarray | None = None
     prior: str = BALANCED
+    knows_outliers: bool = False
 
     @property
     def label(self) -> str:
@@ -102,13 +104,15 @@ class Prediction:
         """Whether the class that is named may mean nothing; None if the model has no measure of it.
 
         So it is with one in twenty glitches of validation. The verdict None_of_the_Above names no
-        class, and its own probability is what the score is made of: then only colours that no
-        spectrogram has, which alone make a score positive, are unlike anything in training. The
-        prior has no part in the score, but in which class is named.
+        class, and its own probability is what the score is made of, unless the model learned
+        outliers: then only colours that no spectrogram has, which alone make a score positive, are
+        unlike anything in training. The prior has no part in the score, but in which class is
+        named.
         """
         if self.calibration is None or self.ood_score is None:
             return None
-        return self.ood_score > (0 if self.label == NONE_OF_THE_ABOVE else self.calibration.unlike)
+        own_score = self.label == NONE_OF_THE_ABOVE and not self.knows_outliers
+        return self.ood_score > (0 if own_score else self.calibration.unlike)
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """Returns the k most probable classes, best first, with their probabilities."""

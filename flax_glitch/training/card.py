@@ -14,7 +14,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from flax_glitch.checkpoint import Calibration
-from flax_glitch.classes import CLASSES
+from flax_glitch.classes import CLASSES, OUTLIER, named
 from flax_glitch.config import Config
 from flax_glitch.data.layouts import SPLITS, Layout
 from flax_glitch.data.records import Prepared
@@ -63,7 +63,8 @@ def _scalars(record: Record) -> list[tuple[str, float]]:
 
 def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
     """Returns where a model comes from: settings, data and versions, as plain values."""
-    splits = {name: prepared.split(name) for name in SPLITS}
+    known = prepared.only(named(prepared.classes))
+    splits = {name: known.split(name) for name in SPLITS}
     present = np.unique(splits["train"].labels)
     glitches: dict[str, int] = {name: count_glitches(split.table) for name, split in splits.items()}
     return {
@@ -72,8 +73,9 @@ def provenance(config: Config, prepared: Prepared) -> dict[str, Any]:
             "layout": prepared.layout,
             "glitches": glitches,
             "pictures": {name: len(split) for name, split in splits.items()},
-            "absent": [name for n, name in enumerate(prepared.classes) if n not in present],
+            "absent": [name for n, name in enumerate(known.classes) if n not in present],
             "unreadable": len(prepared.unreadable),
+            **_outliers(prepared),
         },
         "trained_on": _trained_on(config, prepared.layout, glitches["train"]),
         "versions": {name: version(name) for name in VERSIONS},
@@ -114,10 +116,22 @@ A {config.model.name} that tells {_told_apart(classes)} apart.
 
 {_calibrated(calibration, data["glitches"]["validation"])} Several windows of one glitch are fused \
 by their mean log-probability.
+{_told_outliers(data)}\
 Probabilities are those where classes come {_frequency(config)}; `--prior` takes other frequencies.
 Meant for research and teaching, on Gravity Spy spectrograms; it has no answer for pictures of
 anything else.
 """
+
+
+def _outliers(prepared: Prepared) -> dict[str, dict[str, int]]:
+    """How many outliers each split has, if they are trained on; they are no glitches of a class."""
+    if OUTLIER not in prepared.classes:
+        return {}
+    taken = prepared.table[prepared.table["label"] == OUTLIER]
+    counts: dict[str, int] = {
+        name: count_glitches(taken[taken["split"] == name]) for name in SPLITS
+    }
+    return {"outliers": counts}
 
 
 def _trained_on(config: Config, layout: Layout, glitches: int) -> str:
@@ -139,9 +153,20 @@ def _without_paths(config: Config) -> dict[str, Any]:
 
 
 def _told_apart(classes: Sequence[str]) -> str:
-    if tuple(classes) == CLASSES:
+    names = named(classes)
+    if names == CLASSES:
         return f"Gravity Spy's {len(CLASSES)} classes of LIGO glitches"
-    return f"{len(classes)} classes of glitches ({', '.join(classes)})"
+    return f"{len(names)} classes of glitches ({', '.join(names)})"
+
+
+def _told_outliers(data: Mapping[str, Any]) -> str:
+    """A line on what it learned of pictures of no class; empty if nothing."""
+    if "outliers" not in data:
+        return ""
+    return (
+        f"It learned to tell outliers from {data['outliers']['train']} of them, pictures of none "
+        "of these classes: what it takes for one is called unlike anything in training.\n"
+    )
 
 
 def _calibrated(calibration: Sequence[Calibration], validation: int) -> str:

@@ -20,10 +20,10 @@ from flax_glitch.checkpoint import (
     read_description,
     start_from,
 )
-from flax_glitch.classes import class_name, ordered
+from flax_glitch.classes import class_name, named, ordered
 from flax_glitch.config import CACHE, Config
 from flax_glitch.data.batches import labels_of
-from flax_glitch.data.records import Prepared, prepare
+from flax_glitch.data.records import Prepared, Split, prepare
 from flax_glitch.data.table import chosen_classes, count_glitches
 from flax_glitch.evaluation.evaluate import evaluate
 from flax_glitch.files import write_whole
@@ -86,7 +86,7 @@ def train(
         write_settings(folder, config, prepared)
         run = make_run(config, folder, prepared, graphdef, step_key, states)
         described = run_epochs(run, state, started)
-        calibrate(run)
+        calibrate(run, prepared.only(named(prepared.classes)).split("validation"))
         return described and read_description(folder)
     finally:
         states.close()
@@ -200,22 +200,25 @@ def make_run(
     )
 
 
-def calibrate(run: Run) -> None:
+def calibrate(run: Run, validation: Split) -> None:
     """Adds the calibration to a run's model, unless it has one or validation is too small.
+
+    Args:
+        run: the run.
+        validation: its validation glitches, of the classes that the model names.
 
     Raises:
         CheckpointError: if there is no model, or it can't be written.
     """
     described = read_description(run.folder)
-    if described.calibration or count_glitches(run.validation.table) < ENOUGH:
+    if described.calibration or count_glitches(validation.table) < ENOUGH:
         return
     predictor = Predictor(run.folder)
-    (validation,) = run.keep([predictor.state], [run.validation])
-    said = evaluate(predictor, validation)
-    colours = np.array([colour_distance(run.validation[n]) for n in range(len(run.validation))])
-    calibration = fit(
-        said.logits, colours, said.glitches, said.glitch_labels, said.fused, said.classes
-    )
+    (kept,) = run.keep([predictor.state], [validation])
+    said = evaluate(predictor, kept)
+    colours = np.array([colour_distance(validation[n]) for n in range(len(validation))])
+    scores, fused = said.scores
+    calibration = fit(scores, colours, said.glitches, said.glitch_labels, fused, said.classes)
     name, classes = described.name, described.classes
     card = model_card(name, run.config, described.provenance, classes, calibration)
     add_calibration(run.folder, calibration, card)
