@@ -118,7 +118,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--imagenet", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--share", type=int, default=60, help="simulated glitches a class")
-    parser.add_argument("--seeds", type=int, default=2, help="trainings whose weights are averaged")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings whose weights are averaged")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--report", action="store_true", help="judge on report: once a release")
     parser.add_argument("--release", type=Path, help="new folder for models of all glitches")

@@ -89,8 +89,8 @@ class VGG16Rows(VGG16):
 
     def top(self, maps: Float[Array, "n h w 512"]) -> Float[Array, "n h w 1024"]:
         """Returns the feature maps, by what the trunk made of pictures."""
-        x = maps.astype(self.dtype)
-        return jnp.concatenate([x, self.block5.convolved(x)], axis=-1)
+        x, block = maps.astype(self.dtype), getattr(self, self.trained)
+        return jnp.concatenate([x, block.convolved(x)], axis=-1)
 
 
 class Pair(nnx.Module):
