@@ -53,6 +53,9 @@ SMOKE_CLASSES, SMOKE_GLITCHES = CLASSES[::3], 3
 DONE = "reproduced.json"
 """In a run's folder: the settings that it was trained and measured with to the end."""
 
+SYSTEMS = [name for name in MODELS if name not in ("vgg16-rows", "pair")]
+"""Those of the report and `compact`; the other two are made by `recipe.py`."""
+
 
 def main() -> None:
     """Trains, measures, compares; see the module's docstring."""
@@ -74,7 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--source", help="the Kaggle edition's folder, or another source")
     parser.add_argument("--smoke", action="store_true", help="a few small simulated glitches")
     parser.add_argument("--out", type=Path, help=f"folder of the runs ({OUT}; smoke: none is kept)")
-    parser.add_argument("--systems", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--systems", nargs="+", choices=MODELS, default=SYSTEMS)
     parser.add_argument("--preset", choices=PRESETS, default="paper", help="settings of training")
     parser.add_argument("--epochs", type=int, help="at most so many instead of the settings'")
     parser.add_argument("--size", type=int, help="height and width for all systems, pixels")
@@ -167,7 +170,7 @@ def options(given: argparse.Namespace) -> list[str]:
     said = ["--smoke"] if given.smoke else ["--source", Path(given.source).name]
     for name in ("preset", "epochs", "size"):
         said += [f"--{name}", str(value)] if (value := getattr(given, name)) else []
-    return said + (["--systems", *given.systems] if given.systems != list(MODELS) else [])
+    return said + (["--systems", *given.systems] if list(given.systems) != SYSTEMS else [])
 
 
 def row(folder: Path) -> str:
