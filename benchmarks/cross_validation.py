@@ -7,9 +7,9 @@
 
 `protocol.py` parts the real glitches. Each fold over *tune* makes the networks of `recipe.py` from
 the glitches of the other folds and from simulated ones. With --report networks made of all of
-*tune* are judged on *report*, by collection: once for each release. With --release FOLDER they are
-then made of all real glitches and written there, as `default` and `fast`, calibrated by what the
-others said of glitches that they had not seen. Prints the tables and writes them to out/. Killed,
+*tune* are judged on *report*, by collection: once for each release. With --release FOLDER the pair
+is then made of all real glitches and written there, calibrated by what the others said of glitches
+that they had not seen. Prints the tables and writes them to out/. Killed,
 the same command goes on.
 """
 
@@ -52,11 +52,8 @@ TITLES = {
     "report": "Report, by networks made of tune alone",
 }
 
-WHAT = {
-    "pair": "The mean of two networks as one: ImageNet's VGG16 with a layer on top that keeps "
-    "frequencies apart, and a small network trained from scratch, which is `fast` by itself.",
-    "compact": "A small network, trained from scratch.",
-}
+SHIPPED = "pair"
+"""The network that is written by --release."""
 
 CARD = Path(__file__).with_name("card.md.in")
 """The template of the model card."""
@@ -121,7 +118,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1, help="trainings whose weights are averaged")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--report", action="store_true", help="judge on report: once a release")
-    parser.add_argument("--release", type=Path, help="new folder for models of all glitches")
+    parser.add_argument("--release", type=Path, help="folder for a model of all glitches")
     return parser.parse_args()
 
 
@@ -277,40 +274,31 @@ def release(
     parts: Sequence[Mapping[str, Judged]],
     told: Sequence[Mapping[str, str]],
 ) -> None:
-    """Makes the networks of all real glitches and writes them, calibrated, with their cards."""
+    """Makes the network of all real glitches and writes it, calibrated, with its card."""
     originals = shown.table[shown.table["copy"] == 0]
     real = originals[originals["origin"] == "real"]
     made = networks(given, given.out / "whole", shown, np.ones(len(real), bool), real[:0])
     counts = {name: count_glitches(few) for name, few in originals.groupby("origin")}
-    for name, network in (("default", "pair"), ("fast", "compact")):
-        model, described = load_model(made[network])
-        trained_on = TRAINED_ON.format(**counts)
-        calibration = calibrated([part[network] for part in parts])
-        facts = {
-            "name": name,
-            "what": WHAT[network],
-            "trained_on": trained_on,
-            "windows": ", ".join(f"{one.temperature:.2f}" for one in calibration),
-            "judged": calibration[0].n,
-            "told": "\n\n".join(tables[network] for tables in reversed(told)),
-        }
-        described = dataclasses.replace(
-            described,
-            name=name,
-            model=dataclasses.replace(described.model, weights="none"),
-            provenance={**described.provenance, "trained_on": trained_on},
-            calibration=calibration,
-        )
-        goal = given.release / name
-        said = save_model(
-            goal,
-            arrays_of(model),
-            described,
-            CARD.read_text().format(**facts),
-            precision="bfloat16",
-        )
-        add_figures(goal, given.out / f"report-{network}")
-        print(f"{goal}: sha256 {said.sha256}")
+    model, described = load_model(made[SHIPPED])
+    trained_on = TRAINED_ON.format(**counts)
+    calibration = calibrated([part[SHIPPED] for part in parts])
+    facts = {
+        "name": given.release.name,
+        "trained_on": trained_on,
+        "temperatures": ", ".join(f"{one.temperature:.2f}" for one in calibration),
+        "judged": calibration[0].n,
+        "told": "\n\n".join(tables[SHIPPED] for tables in reversed(told)),
+    }
+    described = dataclasses.replace(
+        described,
+        name=given.release.name,
+        provenance={**described.provenance, "trained_on": trained_on},
+        calibration=calibration,
+    )
+    card = CARD.read_text().format(**facts)
+    said = save_model(given.release, arrays_of(model), described, card, "bfloat16")
+    add_figures(given.release, given.out / f"report-{SHIPPED}")
+    print(f"{given.release}: sha256 {said.sha256}")
 
 
 def calibrated(judged: Sequence[Judged]) -> tuple[Calibration, ...]:
