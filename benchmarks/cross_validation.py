@@ -28,14 +28,16 @@ from protocol import LOOKED_AT, tune
 from sklearn.metrics import roc_auc_score
 
 from flax_glitch.checkpoint import Calibration, arrays_of, load_model, save_model
-from flax_glitch.classes import CLASSES, OUTLIER
+from flax_glitch.classes import CLASSES, OUTLIER, TRAINING_SET
 from flax_glitch.config import CACHE, keep_compiled
 from flax_glitch.data.records import prepare
 from flax_glitch.data.table import count_glitches, glitch_numbers
 from flax_glitch.evaluation.evaluate import Outputs, evaluate, join, summary
+from flax_glitch.evaluation.metrics import calibration_error
 from flax_glitch.evaluation.report import card_figures, markdown_table, with_interval, write_report
 from flax_glitch.predict.calibration import fit
 from flax_glitch.predict.predictor import Predictor
+from flax_glitch.predict.prior import under
 from flax_glitch.strain.picture import colour_distance
 
 COPIES = 2
@@ -219,7 +221,8 @@ def tell(
         folder = given.out / f"{name}-{network}"
         write_report(folder, outputs, summary(outputs), {"part": name, "network": network})
         heading = f"### {TITLES[name]}\n\n"
-        told[network] = f"{heading}{by_collection(outputs)}\n\n{flagged(judged)}"
+        parts_of_it = by_collection(outputs), flagged(judged), frequent(outputs)
+        told[network] = heading + "\n\n".join(parts_of_it)
         text = f"# {network}\n\n{told[network]}\n\n```\n{hardest(outputs)}\n```\n"
         print(text, flush=True)
         (folder / "told.md").write_text(text)
@@ -314,6 +317,23 @@ def add_figures(goal: Path, *folders: Path) -> None:
     for name, path in card_figures(*folders).items():
         with Image.open(path) as figure:
             figure.convert("RGB").quantize().save(goal / name, optimize=True)
+
+
+def frequent(outputs: Outputs) -> str:
+    """Returns what changes where probabilities are under Gravity Spy's class frequencies."""
+    labels = outputs.glitch_labels
+    counts = np.array([TRAINING_SET[name] for name in outputs.classes], float)
+    own = outputs.glitch_probabilities
+    other = under(own, counts)
+    weights = counts[labels] / np.bincount(labels, minlength=len(counts))[labels]
+    recalls = [np.mean(other.argmax(1)[labels == label] == label) for label in np.unique(labels)]
+    there = [np.average(p.argmax(1) == labels, weights=weights) for p in (own, other)]
+    return (
+        f"Under Gravity Spy's class frequencies (`--prior gravity-spy`): accuracy "
+        f"{np.mean(other.argmax(1) == labels):.1%}, macro recall {np.mean(recalls):.1%}, ECE "
+        f"{calibration_error(other, labels):.1%}. Were these glitches as frequent as there: "
+        f"balanced {there[0]:.1%} right, with that prior {there[1]:.1%}."
+    )
 
 
 if __name__ == "__main__":
