@@ -101,10 +101,10 @@ def main() -> None:
         whole = np.zeros(len(found), bool)
         whole[np.flatnonzero(in_tune)[judged]] = True
         parts.append(part(given, f"fold-{number}", shown, in_tune & ~whole, found[whole]))
-    told = [tell(given, "folds", parts)]
+    told = [tell(given, "folds", parts, parts)]
     if given.report:
         parts.append(part(given, "report", shown, in_tune, found[~in_tune]))
-        told.append(tell(given, "report", parts[-1:]))
+        told.append(tell(given, "report", parts[-1:], parts[:-1]))
     if given.release:
         release(given, shown, parts, told)
 
@@ -211,17 +211,29 @@ def ask(model: Path, source: Path, later: pd.DataFrame) -> Judged:
 
 
 def tell(
-    given: argparse.Namespace, name: str, parts: Sequence[Mapping[str, Judged]]
+    given: argparse.Namespace,
+    name: str,
+    parts: Sequence[Mapping[str, Judged]],
+    folds: Sequence[Mapping[str, Judged]],
 ) -> dict[str, str]:
-    """Prints and writes what each network said in all parts together, and returns the tables."""
+    """Prints and writes what each network said in all parts together, and returns the tables.
+
+    Probabilities are calibrated on the folds that are not the part itself.
+    """
     told = {}
     for network in NETWORKS:
         judged = [part[network] for part in parts]
-        outputs = join([one.outputs for one in judged])
+        outputs = join(
+            [
+                honest(one, [fold[network] for fold in folds if fold[network] is not one])
+                for one in judged
+            ]
+        )
+        bare = join([one.outputs.uncalibrated for one in judged])
         folder = given.out / f"{name}-{network}"
         write_report(folder, outputs, summary(outputs), {"part": name, "network": network})
         heading = f"### {TITLES[name]}\n\n"
-        parts_of_it = by_collection(outputs), flagged(judged), frequent(outputs)
+        parts_of_it = by_collection(outputs, bare), flagged(judged), frequent(outputs)
         told[network] = heading + "\n\n".join(parts_of_it)
         text = f"# {network}\n\n{told[network]}\n\n```\n{hardest(outputs)}\n```\n"
         print(text, flush=True)
@@ -229,25 +241,42 @@ def tell(
     return told
 
 
-def by_collection(outputs: Outputs) -> str:
-    """Returns the table of what is measured per glitch, in all and by collection."""
+def honest(judged: Judged, others: Sequence[Judged]) -> Outputs:
+    """Returns the outputs, as scores whose softmax is calibrated on what others said."""
+    outputs = dataclasses.replace(judged.outputs, calibration=calibrated(others))
+    alone, fused = (
+        np.log(np.maximum(probabilities, 1e-30)).astype(np.float32)
+        for probabilities in (outputs.probabilities, outputs.glitch_probabilities)
+    )
+    return Outputs(alone, outputs.table, outputs.classes, fused)
+
+
+def by_collection(outputs: Outputs, bare: Outputs) -> str:
+    """Returns the table of what is measured per glitch, in all and by collection.
+
+    Args:
+        outputs: with calibrated probabilities.
+        bare: the same with bare softmax.
+    """
     where = np.array([Path(key).parts[-2] for key in outputs.table["path"]])
     old = np.isin(where, LOOKED_AT)
     chosen = {"all": np.ones(len(where), bool), "looked at before": old, "new": ~old}
     chosen |= {name: where == name for name in dict.fromkeys(where)}
-    header = ("Per glitch, per cent", "n", "Accuracy", "Macro recall", "ECE")
     rows = []
     for name, some in chosen.items():
-        measured = summary(only(outputs, some))["per_glitch"]
+        measured, plain = (summary(only(one, some))["per_glitch"] for one in (outputs, bare))
         figures = [with_interval(measured, key) for key in ("accuracy", "recall_macro", "ece")]
-        rows.append((name, str(measured["n"]), *figures))
+        rows.append((name, str(measured["n"]), *figures, f"{100 * plain['ece']:.1f}"))
+    header = ("Per glitch, per cent", "n", "Accuracy", "Macro recall", "ECE", "ECE, bare")
     return markdown_table(header, rows)
 
 
 def only(outputs: Outputs, some: Bool[np.ndarray, " sample"]) -> Outputs:
     """Returns the outputs of some pictures, with their glitches whole."""
-    table = outputs.table[some].reset_index(drop=True)
-    return Outputs(outputs.logits[some], table, outputs.classes)
+    table, fused = outputs.table[some].reset_index(drop=True), outputs.fused
+    if fused is not None:
+        fused = fused[np.unique(outputs.glitches[some])]
+    return Outputs(outputs.logits[some], table, outputs.classes, fused)
 
 
 def flagged(judged: Sequence[Judged]) -> str:
