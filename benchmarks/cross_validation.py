@@ -21,58 +21,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import recipe
-from common import few_of_each, folds, hardest, of_the_22, read_tables
+from common import few_of_each, folds, of_the_22, read_tables
 from jaxtyping import Bool, Float
 from PIL import Image
-from protocol import LOOKED_AT, tune
-from sklearn.metrics import roc_auc_score
+from protocol import tune
+from telling import NETWORKS, Judged, calibrated, tell
 
-from flax_glitch.checkpoint import Calibration, arrays_of, load_model, save_model
-from flax_glitch.classes import CLASSES, OUTLIER, TRAINING_SET
+from flax_glitch.checkpoint import arrays_of, load_model, save_model
+from flax_glitch.classes import CLASSES, OUTLIER
 from flax_glitch.config import CACHE, keep_compiled
 from flax_glitch.data.records import prepare
 from flax_glitch.data.table import count_glitches, glitch_numbers
-from flax_glitch.evaluation.evaluate import Outputs, evaluate, join, summary
-from flax_glitch.evaluation.metrics import calibration_error
-from flax_glitch.evaluation.report import card_figures, markdown_table, with_interval, write_report
-from flax_glitch.predict.calibration import fit
+from flax_glitch.evaluation.evaluate import evaluate
+from flax_glitch.evaluation.report import card_figures
 from flax_glitch.predict.predictor import Predictor
-from flax_glitch.predict.prior import under
 from flax_glitch.strain.picture import colour_distance
 
 COPIES = 2
 """Varied copies of each real picture that the layer on top of VGG16 is fitted to; of simulated
 ones there is one."""
 
-NETWORKS = ("compact", "vgg16-rows", "pair")
-
-
 TRAINED_ON = "Trained on {real} real glitches and {simulated} simulated ones."
-
-TITLES = {
-    "folds": "Folds over tune, by which all was chosen",
-    "report": "Report, by networks made of tune alone",
-}
 
 SHIPPED = "pair"
 """The network that is written by --release."""
 
 CARD = Path(__file__).with_name("card.md.in")
 """The template of the model card."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """What a network says of glitches that it has not seen."""
-
-    outputs: Outputs
-    """Of those of the 22 classes."""
-    colours: Float[np.ndarray, " sample"]
-    """Of each of their pictures, the distance from the colours of a spectrogram."""
-    scores: Float[np.ndarray, " glitch"]
-    """The out-of-distribution scores of these glitches."""
-    later: Float[np.ndarray, " glitch"]
-    """Those of glitches of later classes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +76,10 @@ def main() -> None:
         whole = np.zeros(len(found), bool)
         whole[np.flatnonzero(in_tune)[judged]] = True
         parts.append(part(given, f"fold-{number}", shown, in_tune & ~whole, found[whole]))
-    told = [tell(given, "folds", parts, parts)]
+    told = [tell(given.out, "folds", parts)]
     if given.report:
         parts.append(part(given, "report", shown, in_tune, found[~in_tune]))
-        told.append(tell(given, "report", parts[-1:], parts[:-1]))
+        told.append(tell(given.out, "report", parts[-1:]))
     if given.release:
         release(given, shown, parts, told)
 
@@ -210,96 +185,6 @@ def ask(model: Path, source: Path, later: pd.DataFrame) -> Judged:
     return Judged(evaluate(predictor, test), colours, *scores)
 
 
-def tell(
-    given: argparse.Namespace,
-    name: str,
-    parts: Sequence[Mapping[str, Judged]],
-    folds: Sequence[Mapping[str, Judged]],
-) -> dict[str, str]:
-    """Prints and writes what each network said in all parts together, and returns the tables.
-
-    Probabilities are calibrated on the folds that are not the part itself.
-    """
-    told = {}
-    for network in NETWORKS:
-        judged = [part[network] for part in parts]
-        outputs = join(
-            [
-                honest(one, [fold[network] for fold in folds if fold[network] is not one])
-                for one in judged
-            ]
-        )
-        bare = join([one.outputs.uncalibrated for one in judged])
-        folder = given.out / f"{name}-{network}"
-        write_report(folder, outputs, summary(outputs), {"part": name, "network": network})
-        heading = f"### {TITLES[name]}\n\n"
-        parts_of_it = by_collection(outputs, bare), flagged(judged), frequent(outputs)
-        told[network] = heading + "\n\n".join(parts_of_it)
-        text = f"# {network}\n\n{told[network]}\n\n```\n{hardest(outputs)}\n```\n"
-        print(text, flush=True)
-        (folder / "told.md").write_text(text)
-    return told
-
-
-def honest(judged: Judged, others: Sequence[Judged]) -> Outputs:
-    """Returns the outputs, as scores whose softmax is calibrated on what others said."""
-    outputs = dataclasses.replace(judged.outputs, calibration=calibrated(others))
-    alone, fused = (
-        np.log(np.maximum(probabilities, 1e-30)).astype(np.float32)
-        for probabilities in (outputs.probabilities, outputs.glitch_probabilities)
-    )
-    return Outputs(alone, outputs.table, outputs.classes, fused)
-
-
-def by_collection(outputs: Outputs, bare: Outputs) -> str:
-    """Returns the table of what is measured per glitch, in all and by collection.
-
-    Args:
-        outputs: with calibrated probabilities.
-        bare: the same with bare softmax.
-    """
-    where = np.array([Path(key).parts[-2] for key in outputs.table["path"]])
-    old = np.isin(where, LOOKED_AT)
-    chosen = {"all": np.ones(len(where), bool), "looked at before": old, "new": ~old}
-    chosen |= {name: where == name for name in dict.fromkeys(where)}
-    rows = []
-    for name, some in chosen.items():
-        measured, plain = (summary(only(one, some))["per_glitch"] for one in (outputs, bare))
-        figures = [with_interval(measured, key) for key in ("accuracy", "recall_macro", "ece")]
-        rows.append((name, str(measured["n"]), *figures, f"{100 * plain['ece']:.1f}"))
-    header = ("Per glitch, per cent", "n", "Accuracy", "Macro recall", "ECE", "ECE, bare")
-    return markdown_table(header, rows)
-
-
-def only(outputs: Outputs, some: Bool[np.ndarray, " sample"]) -> Outputs:
-    """Returns the outputs of some pictures, with their glitches whole."""
-    table, fused = outputs.table[some].reset_index(drop=True), outputs.fused
-    if fused is not None:
-        fused = fused[np.unique(outputs.glitches[some])]
-    return Outputs(outputs.logits[some], table, outputs.classes, fused)
-
-
-def flagged(judged: Sequence[Judged]) -> str:
-    """Returns how well later classes are told from the 22, and what is flagged at 5 % of these."""
-    aurocs = [
-        roc_auc_score(
-            np.repeat([0, 1], [len(one.scores), len(one.later)]),
-            np.concatenate([one.scores, one.later]),
-        )
-        for one in judged
-        if len(one.later)
-    ]
-    known, later = (
-        np.concatenate([getattr(one, k) for one in judged]) for k in ("scores", "later")
-    )
-    caught = np.mean(later > np.quantile(known, 0.95))
-    return (
-        f"Later classes ({len(later)} glitches): AUROC {np.mean(aurocs):.3f} "
-        f"({min(aurocs):.3f} to {max(aurocs):.3f}); with one in twenty of the 22's glitches "
-        f"flagged, {caught:.0%} of them are."
-    )
-
-
 def release(
     given: argparse.Namespace,
     shown: Pictures,
@@ -317,7 +202,6 @@ def release(
     facts = {
         "name": given.release.name,
         "trained_on": trained_on,
-        "temperatures": ", ".join(f"{one.temperature:.2f}" for one in calibration),
         "judged": calibration[0].n,
         "told": "\n\n".join(tables[SHIPPED] for tables in reversed(told)),
     }
@@ -333,36 +217,11 @@ def release(
     print(f"{given.release}: sha256 {said.sha256}")
 
 
-def calibrated(judged: Sequence[Judged]) -> tuple[Calibration, ...]:
-    """Returns the calibration by what networks said of glitches that they had not seen."""
-    outputs = join([one.outputs for one in judged])
-    colours = np.concatenate([one.colours for one in judged])
-    logits, fused = outputs.scores
-    return fit(logits, colours, outputs.glitches, outputs.glitch_labels, fused, outputs.classes)
-
-
 def add_figures(goal: Path, *folders: Path) -> None:
     """Writes the figures of these folders beside the card, in 256 colours: a third of the size."""
     for name, path in card_figures(*folders).items():
         with Image.open(path) as figure:
             figure.convert("RGB").quantize().save(goal / name, optimize=True)
-
-
-def frequent(outputs: Outputs) -> str:
-    """Returns what changes where probabilities are under Gravity Spy's class frequencies."""
-    labels = outputs.glitch_labels
-    counts = np.array([TRAINING_SET[name] for name in outputs.classes], float)
-    own = outputs.glitch_probabilities
-    other = under(own, counts)
-    weights = counts[labels] / np.bincount(labels, minlength=len(counts))[labels]
-    recalls = [np.mean(other.argmax(1)[labels == label] == label) for label in np.unique(labels)]
-    there = [np.average(p.argmax(1) == labels, weights=weights) for p in (own, other)]
-    return (
-        f"Under Gravity Spy's class frequencies (`--prior gravity-spy`): accuracy "
-        f"{np.mean(other.argmax(1) == labels):.1%}, macro recall {np.mean(recalls):.1%}, ECE "
-        f"{calibration_error(other, labels):.1%}. Were these glitches as frequent as there: "
-        f"balanced {there[0]:.1%} right, with that prior {there[1]:.1%}."
-    )
 
 
 if __name__ == "__main__":

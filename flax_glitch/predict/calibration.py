@@ -39,6 +39,7 @@ def fit(
     fused: Float[np.ndarray, "glitch output"] | None,
     classes: Sequence[str],
     *,
+    tempered: bool = True,
     seed: int = 0,
 ) -> tuple[Calibration, ...]:
     """Returns the calibration for one to four windows; empty if there are too few glitches.
@@ -53,6 +54,7 @@ def fit(
         labels: the true class of each glitch.
         fused: those of each glitch, if the network judges all its windows together.
         classes: those that the model names, in the order of scores.
+        tempered: whether temperatures are fitted; they are 1 if not.
         seed: of the windows that are drawn.
     """
     windows = np.bincount(glitches)
@@ -67,7 +69,7 @@ def fit(
             found += found[-1:]
             continue
         judged = logits[drawn] if whole is None else whole[rows][:, None]
-        found.append(_measured(judged, colours[drawn], labels[rows], classes))
+        found.append(_measured(judged, colours[drawn], labels[rows], classes, tempered))
     return tuple(found)
 
 
@@ -162,9 +164,10 @@ def _measured(
     colours: Float[np.ndarray, "glitch view"],
     labels: Labels,
     classes: Sequence[str],
+    tempered: bool,
 ) -> Calibration:
     scores, _ = apart(logits.mean(axis=1), classes)  # but for a constant the mean log-probability
-    temperature = fitted_temperature(scores, labels)
+    temperature = fitted_temperature(scores, labels) if tempered else 1.0
     true = softmax(scores.astype(float) / temperature, axis=1)[np.arange(len(labels)), labels]
     shares = np.linspace(0, 1, QUANTILES)
     quantiles = np.quantile(np.clip(1 - true, 0, 1), shares, method="inverted_cdf")
