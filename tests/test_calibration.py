@@ -91,6 +91,16 @@ def test_more_windows_have_temperatures_of_their_own_and_too_few_glitches_that_b
     assert [one.n for one in found] == [200, 200, 20, 20]
 
 
+def test_untempered_sets_are_by_bare_softmax():
+    logits, colours, glitches, labels, *rest = windows(300, sharpness=8.0)
+    found = fit(logits, colours, glitches, labels, *rest, tempered=False)
+    assert [one.temperature for one in found] == [1.0] * 4
+    assert fit(logits, colours, glitches, labels, *rest)[3].scores != found[3].scores
+    whole = np.stack([logits[glitches == glitch].mean(0) for glitch in range(300)])
+    wrong = 1 - softmax(whole.astype(float), axis=1)[np.arange(300), labels]
+    assert found[3].scores[-1] == pytest.approx(wrong.max())
+
+
 def test_too_few_glitches_give_no_calibration():
     assert fit(*windows(ENOUGH - 1)) == () and len(fit(*windows(ENOUGH))) == 4
 
