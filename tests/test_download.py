@@ -153,7 +153,11 @@ def test_a_cache_that_can_not_be_written_is_an_error_in_one_line(server):
         fetch(server)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].keras_file])
+def test_ours_starts_from_the_file_of_vgg16():
+    assert MODELS["vgg16-rows"].keras_file == MODELS["vgg16"].keras_file
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", "xception"])
 def test_the_addresses_are_those_of_keras_own_source(name):
     module = pytest.importorskip(f"keras.src.applications.{name.removesuffix('50')}")
     address, md5 = MODELS[name].keras_file

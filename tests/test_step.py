@@ -95,9 +95,9 @@ def test_a_glitch_is_trained_on_the_mean_score_of_windows_that_stay():
     graphdef, state = initial_state(classifier, config, train_all=True)
     step = make_train_step(graphdef, config, batch.labels, 22, train_all=True)
     found = np.asarray(step(state, batch, jax.random.key(1))[1].logits)
-    np.testing.assert_allclose(found[6:], each[6:, 3], atol=1e-5)
+    np.testing.assert_allclose(found[6:], each[6:, 3], atol=1e-4)
     possible = np.stack([each[:, 0], each[:, 3], each[:, [0, 3]].mean(axis=1)])[:, :6]
-    close = np.isclose(found[:6], possible, atol=1e-5).all(axis=2)
+    close = np.isclose(found[:6], possible, atol=1e-4).all(axis=2)
     assert close.any(axis=0).all()
     assert close[2].any() and not close[2].all()
 

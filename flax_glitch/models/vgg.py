@@ -107,6 +107,7 @@ class Pair(nnx.Module):
     reduction: int = VGG16Rows.reduction
 
     def __init__(self, make: Maker, convolutions: tuple[tuple[int, int, int], ...]) -> None:
+        self.dtype = make.dtype
         self.vgg16 = VGG16Rows(make)
         self.stack = Stack(replace(make, channels=1), convolutions, pooled=False)
         self.features = self.vgg16.features + self.stack.features
