@@ -93,10 +93,10 @@ def flagged(judged: Sequence[Judged]) -> str:
         np.concatenate([getattr(one, k) for one in judged]) for k in ("scores", "later")
     )
     caught = np.mean(later > np.quantile(known, 0.95))
+    spread = f" ({min(aurocs):.3f} to {max(aurocs):.3f})" if len(aurocs) > 1 else ""
     return (
-        f"Later classes ({len(later)} glitches): AUROC {np.mean(aurocs):.3f} "
-        f"({min(aurocs):.3f} to {max(aurocs):.3f}); with one in twenty of the 22's glitches "
-        f"flagged, {caught:.0%} of them are."
+        f"Later classes ({len(later)} glitches): AUROC {np.mean(aurocs):.3f}{spread}; with one in "
+        f"twenty of the 22's glitches flagged, {caught:.0%} of them are."
     )
 
 
