@@ -8,9 +8,9 @@
 `protocol.py` parts the real glitches. Each fold over *tune* makes the networks of `recipe.py` from
 the glitches of the other folds and from simulated ones. With --report networks made of all of
 *tune* are judged on *report*, by collection: once for each release. With --release FOLDER the pair
-is then made of all real glitches and written there, calibrated by what the others said of glitches
-that they had not seen. Prints the tables and writes them to out/. Killed,
-the same command goes on.
+and its small network are then made of all real glitches and written to FOLDER/default and
+FOLDER/fast, calibrated by what the others said of glitches that they had not seen. Prints the
+tables and writes them to out/. Killed, the same command goes on.
 """
 
 import argparse
@@ -43,8 +43,19 @@ ones there is one."""
 
 TRAINED_ON = "Trained on {real} real glitches and {simulated} simulated ones."
 
-SHIPPED = "pair"
-"""The network that is written by --release."""
+SHIPPED = {
+    "pair": (
+        "default",
+        "The mean of two networks as one: ImageNet's VGG16 with a layer on top that keeps "
+        "frequencies apart, and a small one that learned from what it says.",
+    ),
+    "compact": (
+        "fast",
+        "A small network that learned from what a large one says of the same pictures: "
+        "ImageNet's VGG16 with a layer on top that keeps frequencies apart.",
+    ),
+}
+"""The networks that are written by --release: the folder of each, and what it is."""
 
 CARD = Path(__file__).with_name("card.md.in")
 """The template of the model card."""
@@ -92,10 +103,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--imagenet", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--share", type=int, default=60, help="simulated glitches a class")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings whose weights are averaged")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings whose weights are averaged")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--report", action="store_true", help="judge on report: once a release")
-    parser.add_argument("--release", type=Path, help="folder for a model of all glitches")
+    parser.add_argument("--release", type=Path, help="folder for two models of all glitches")
     return parser.parse_args()
 
 
@@ -154,13 +165,14 @@ def networks(
     used[real] = np.tile(learned, COPIES + 1)
     table, rows = shown.table[used], shown.rows[used]
     recipe.lay_out(folder / "pictures", train=table[table["copy"] == 0], test=judged)
+    names = [*CLASSES, OUTLIER]
+    head = recipe.fitted_head(rows, table["label"].map(names.index).to_numpy(), shares(table))
+    teacher = recipe.teacher_of(head, table, rows)
     runs = [folder / f"compact-{seed}" for seed in range(given.seeds)]
     for seed, run in enumerate(runs):
         config = recipe.fine_tuning(folder / "pictures", given.out / "pretrained", seed)
-        recipe.trained(config, run)
+        recipe.trained(config, run, teacher)
     recipe.mean_of(runs, made["compact"])
-    names = [*CLASSES, OUTLIER]
-    head = recipe.fitted_head(rows, table["label"].map(names.index).to_numpy(), shares(table))
     recipe.vgg16_rows(given.imagenet, head, made["compact"], made["vgg16-rows"])
     recipe.pair_of(made["vgg16-rows"], made["compact"], made["pair"])
     return made
@@ -191,30 +203,32 @@ def release(
     parts: Sequence[Mapping[str, Judged]],
     told: Sequence[Mapping[str, str]],
 ) -> None:
-    """Makes the network of all real glitches and writes it, calibrated, with its card."""
+    """Makes the networks of all real glitches and writes them, calibrated, with their cards."""
     originals = shown.table[shown.table["copy"] == 0]
     real = originals[originals["origin"] == "real"]
     made = networks(given, given.out / "whole", shown, np.ones(len(real), bool), real[:0])
     counts = {name: count_glitches(few) for name, few in originals.groupby("origin")}
-    model, described = load_model(made[SHIPPED])
     trained_on = TRAINED_ON.format(**counts)
-    calibration = calibrated([part[SHIPPED] for part in parts])
-    facts = {
-        "name": given.release.name,
-        "trained_on": trained_on,
-        "judged": calibration[0].n,
-        "told": "\n\n".join(tables[SHIPPED] for tables in reversed(told)),
-    }
-    described = dataclasses.replace(
-        described,
-        name=given.release.name,
-        provenance={**described.provenance, "trained_on": trained_on},
-        calibration=calibration,
-    )
-    card = CARD.read_text().format(**facts)
-    said = save_model(given.release, arrays_of(model), described, card, "bfloat16")
-    add_figures(given.release, given.out / f"report-{SHIPPED}")
-    print(f"{given.release}: sha256 {said.sha256}")
+    for network, (name, what) in SHIPPED.items():
+        model, described = load_model(made[network])
+        calibration = calibrated([part[network] for part in parts])
+        described = dataclasses.replace(
+            described,
+            name=name,
+            provenance={**described.provenance, "trained_on": trained_on},
+            calibration=calibration,
+        )
+        card = CARD.read_text().format(
+            name=name,
+            what=what,
+            trained_on=trained_on,
+            judged=calibration[0].n,
+            told="\n\n".join(tables[network] for tables in reversed(told)),
+        )
+        goal = given.release / name
+        said = save_model(goal, arrays_of(model), described, card, "bfloat16")
+        add_figures(goal, given.out / f"report-{network}")
+        print(f"{goal}: sha256 {said.sha256}")
 
 
 def add_figures(goal: Path, *folders: Path) -> None:

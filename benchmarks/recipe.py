@@ -1,7 +1,8 @@
 """How the model in the box is made: two networks, and their mean as one.
 
 `vgg16-rows` is ImageNet's VGG16 as it is, and a layer on top that is fitted in one go. `compact` is
-trained from scratch on simulated glitches, then on real ones too. `pair` is both.
+trained from scratch on simulated glitches, then on real ones too, but not on their labels: on what
+the other says of them. `pair` is both.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from flax import nnx
 from jaxtyping import Float, Int
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
@@ -40,7 +42,7 @@ from flax_glitch.models.preprocess import standardise
 from flax_glitch.models.pretrained import load_weights
 from flax_glitch.models.systems import settings
 from flax_glitch.strain.picture import VIRIDIS
-from flax_glitch.training.start import train
+from flax_glitch.training.start import Teacher, train
 
 SIZE = 112
 """Height and width of the pictures that the networks see, pixels."""
@@ -104,11 +106,19 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 def lay_out(source: Path, **splits: pd.DataFrame) -> None:
     """Links the pictures of each split into a folder, as in Kaggle's edition."""
     for split, table in splits.items():
-        for path, label in zip(map(Path, table["path"]), table["label"], strict=True):
-            goal = source / split / label / path.parts[-3] / path.name
+        for path, place in zip(table["path"], places(table), strict=True):
+            goal = source / split / place
             goal.parent.mkdir(parents=True, exist_ok=True)
             if not goal.is_symlink():
-                goal.symlink_to(path.absolute())
+                goal.symlink_to(Path(path).absolute())
+
+
+def places(table: pd.DataFrame) -> list[str]:
+    """Returns where each picture lies in its split: below its class and its collection."""
+    return [
+        f"{label}/{path.parts[-3]}/{path.name}"
+        for path, label in zip(map(Path, table["path"]), table["label"], strict=True)
+    ]
 
 
 def pretraining(source: Path) -> Config:
@@ -135,9 +145,9 @@ def fine_tuning(source: Path, start: Path, seed: int) -> Config:
     )
 
 
-def trained(config: Config, run: Path) -> Path:
+def trained(config: Config, run: Path, teacher: Teacher | None = None) -> Path:
     """Trains in a folder, or goes on there, and returns it."""
-    train(config, run, resume=(run / "config.json").is_file())
+    train(config, run, resume=(run / "config.json").is_file(), teacher=teacher)
     return run
 
 
@@ -223,6 +233,16 @@ def fitted_head(
         "head.output.kernel": axes @ found.coef_.T / scale,
         "head.output.bias": found.intercept_,
     }
+
+
+def teacher_of(head: Arrays, table: pd.DataFrame, rows: Float[np.ndarray, "sample row"]) -> Teacher:
+    """Returns what gives the scores of a fitted head for training pictures, copies averaged."""
+    x = (rows - head["head.norm.mean"]) / np.sqrt(head["head.norm.var"] + EPSILON)
+    scores = x @ head["head.output.kernel"] + head["head.output.bias"]
+    said = np.log(pd.DataFrame(softmax(scores, axis=1)).groupby(places(table)).mean())
+    return lambda split: said.loc[
+        [path.partition("/")[2] for path in split.table["path"]]
+    ].to_numpy()
 
 
 @jax.jit

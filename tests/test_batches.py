@@ -1,5 +1,6 @@
 """Batches: decided by seed and epoch, from any batch on, and padded with rows that don't count."""
 
+import dataclasses
 import gc
 import io
 import itertools
@@ -203,3 +204,15 @@ def test_balanced_batches_show_each_class_as_often_and_all_of_its_pictures():
     assert set(range(40, 48)) <= seen
     again = training_batches(split, split.alone, 8, seed=0, epoch=0, start=2, balanced=True)
     assert numbers(again) == numbers(batches)[2:]
+
+
+def test_what_a_teacher_says_of_a_picture_goes_with_it():
+    split = make_split(10)
+    scores = np.arange(10.0)[:, None] + np.zeros(22)
+    split = dataclasses.replace(split, taught=scores)
+    for batch in epoch_of(split, batch_size=4):
+        np.testing.assert_array_equal(batch.taught[..., 7], batch.views[..., 0, 0, 0])
+    units = np.array([[2, -1, 5, 0]])
+    (batch,) = evaluation_batches(split, units, 2)
+    np.testing.assert_array_equal(batch.taught[..., 7], batch.views[..., 0, 0, 0])
+    assert epoch_of(make_split(8))[0].taught is None

@@ -3,12 +3,15 @@
 import dataclasses
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from flax import nnx
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from flax_glitch.checkpoint import Description, arrays_of, load_model, save_model
@@ -17,7 +20,7 @@ from flax_glitch.models.classifier import build, make_forward
 from flax_glitch.models.layers import Maker
 from flax_glitch.models.stacks import RowsHead
 from flax_glitch.models.systems import settings
-from flax_glitch.models.vgg import VGG16Rows
+from flax_glitch.models.vgg import VGG16, VGG16Rows
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NAMES = CLASSES[:3]
@@ -74,15 +77,18 @@ def test_a_head_of_rows_tells_at_which_frequency_a_line_is_and_not_at_which_time
     np.testing.assert_allclose(rows[0, 0], by_hand.ravel(), rtol=1e-6)
 
 
-def test_the_maps_of_vgg16_rows_are_those_of_its_last_two_blocks_before_the_last_pooling():
-    model = VGG16Rows(Maker(nnx.Rngs(0)))
-    pictures = jnp.asarray(RANDOM.normal(size=(1, 32, 48, 3)), jnp.float32)
+def test_the_maps_of_vgg16_rows_are_those_of_the_third_and_of_the_fourth_block():
+    model, whole = VGG16Rows(Maker(nnx.Rngs(0))), VGG16(Maker(nnx.Rngs(1)))
+    nnx.update(whole, nnx.state(model))
+    pictures = jnp.asarray(RANDOM.normal(size=(1, 32, 56, 3)), jnp.float32)
     maps = model(pictures)
     assert maps.shape == (1, 2, 3, model.features)
-    below = model.trunk(pictures)
-    np.testing.assert_array_equal(maps[..., :512], below)
-    pooled = nnx.max_pool(maps[..., 512:], (2, 2), strides=(2, 2))
-    np.testing.assert_array_equal(pooled, model.block5(below))
+    third = whole.block3(whole.block2(whole.block1(pictures)))
+    corners = [
+        third[:, row : row + 3 : 2, column : column + 5 : 2] for row in (0, 1) for column in (0, 1)
+    ]
+    np.testing.assert_array_equal(maps[..., :256], np.max(corners, axis=0))
+    np.testing.assert_array_equal(maps[..., 256:], whole.block4(third))
 
 
 def test_a_pair_says_the_mean_of_what_its_two_networks_say(tmp_path, recipe, monkeypatch):
@@ -120,3 +126,33 @@ def test_a_fitted_head_is_the_logistic_regression_of_standardised_rows(recipe, m
     theirs = LogisticRegression(C=recipe.STRENGTH, max_iter=1000)
     theirs.fit(x, labels, sample_weight=weights / weights.mean())
     np.testing.assert_allclose(jax.nn.softmax(ours), theirs.predict_proba(x), atol=5e-3)
+
+
+def test_a_teacher_gives_the_mean_of_what_a_head_says_of_a_picture_and_of_its_copies(recipe):
+    path = "elsewhere/{}/{}/H1_{}_spectrogram_1.0.png"
+    places = [
+        ("Blip", "o3", "a"),
+        ("Tomte", "o3", "a"),
+        ("Blip", "o3", "a"),
+        ("Blip", "golden", "a"),
+    ]
+    table = pd.DataFrame(
+        {
+            "path": [path.format(folder, "x", id) for _, folder, id in places],
+            "label": [label for label, _, _ in places],
+        }
+    )
+    rows = RANDOM.normal(size=(4, 6)).astype(np.float32)
+    head = {
+        "head.norm.mean": RANDOM.normal(size=6),
+        "head.norm.var": RANDOM.uniform(0.5, 2, size=6),
+        "head.output.kernel": RANDOM.normal(size=(6, 3)),
+        "head.output.bias": RANDOM.normal(size=3),
+    }
+    shown = [f"train/{label}/{folder}/H1_a_spectrogram_1.0.png" for label, folder, _ in places]
+    split = SimpleNamespace(table=pd.DataFrame({"path": [shown[3], shown[0], shown[1]]}))
+    x = (rows - head["head.norm.mean"]) / np.sqrt(head["head.norm.var"] + 1e-3)
+    said = softmax(x @ head["head.output.kernel"] + head["head.output.bias"], axis=1)
+    expected = said[3], (said[0] + said[2]) / 2, said[1]
+    found = softmax(recipe.teacher_of(head, table, rows)(split), axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

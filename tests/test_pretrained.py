@@ -140,6 +140,18 @@ def test_real_weights_give_the_features_of_a_real_picture_that_keras_gives(share
     assert relative_error(found, expected) < 1e-4
 
 
+def test_a_network_without_the_last_block_takes_the_others_from_the_file_and_needs_them(tmp_path):
+    path, ours = write(network("vgg16"), tmp_path / "vgg16.h5"), without_arrays("vgg16-rows")
+    load_keras_weights(ours, path)
+    with h5py.File(path) as file:
+        kernel = np.asarray(file["block4_conv3/block4_conv3/kernel:0"])
+    np.testing.assert_array_equal(ours.block4.conv3.kernel[...], kernel)
+    assert not hasattr(ours, "block5")
+    remove(path, "block4_conv3")
+    with pytest.raises(WeightsError, match=r"missing: block4_conv3/bias, block4_conv3/kernel$"):
+        load_keras_weights(ours, path)
+
+
 def test_without_one_of_its_unnamed_layers_a_file_is_refused_as_no_longer_fitting(tmp_path):
     path = write(network("xception"), tmp_path / "xception.h5")
     remove(path, "conv2d_1")

@@ -394,6 +394,18 @@ def test_the_network_learns_a_few_pictures_by_heart(trained):
     assert losses[1] < losses[0]
 
 
+def test_what_a_teacher_says_is_learned_in_place_of_the_labels(small, cache, tmp_path):
+    def teacher(split):
+        scores = np.zeros((len(split), len(split.classes)))
+        scores[:, 3] = 5
+        return scores
+
+    train(small, tmp_path / "run", cache=cache, teacher=teacher)
+    verdicts = Predictor(tmp_path / "run").classify(sorted(Path(small.data.source).glob("*/*")))
+    number = list(Predictor(tmp_path / "run").classes)[3]
+    assert np.mean([verdict.label == number for verdict in verdicts]) > 0.8
+
+
 def test_the_learning_rate_falls_on_a_plateau_and_training_stops_early():
     optimiser = OptimiserConfig(
         learning_rate=1e-3, plateau_factor=0.1, plateau_patience=2, min_learning_rate=5e-5

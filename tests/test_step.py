@@ -128,3 +128,24 @@ def test_the_loss_of_windows_is_that_of_pictures_each_by_itself_missing_ones_lef
     )
     found = window_loss(scores, mask, labels, weights)
     np.testing.assert_allclose(found, expected / mask.sum(), rtol=1e-5)
+
+
+def test_with_a_teacher_the_loss_is_the_cross_entropy_with_its_probabilities():
+    scores = RNG.normal(size=(6, 4, 22)).astype(np.float32)
+    taught = RNG.normal(size=(6, 4, 22), scale=3).astype(np.float32)
+    labels, mask = RNG.integers(22, size=6), RNG.random((6, 4)) < 0.6
+    weights = RNG.uniform(0.5, 2, size=22).astype(np.float32)
+    own, said = (np.asarray(jax.nn.softmax(x))[mask] for x in (scores, taught))
+    classes = np.tile(np.arange(22), len(own))  # each picture once for each class, as often as said
+    each = said * np.broadcast_to(weights[labels][:, None], mask.shape)[mask][:, None]
+    expected = log_loss(
+        classes, np.repeat(own, 22, axis=0), sample_weight=each.ravel(), normalize=False
+    )
+    found = window_loss(scores, mask, labels, weights, taught)
+    np.testing.assert_allclose(found, expected / mask.sum(), rtol=1e-5)
+    alone = weighted_loss(scores[:, 0], labels, weights, taught[:, 0])
+    sure = np.full((6, 22), -50, np.float32)
+    sure[np.arange(6), labels] = 50
+    assert abs(alone - weighted_loss(scores[:, 0], labels, weights)) > 0.1
+    certain = weighted_loss(scores[:, 0], labels, weights, sure)
+    np.testing.assert_allclose(certain, weighted_loss(scores[:, 0], labels, weights), rtol=1e-6)

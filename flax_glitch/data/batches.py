@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from flax_glitch.arrays import Labels, Mask, Seen, Units, Weights
+from flax_glitch.arrays import Labels, Logits, Mask, Seen, Units, Weights
 from flax_glitch.data.records import Split
 
 
@@ -25,6 +25,8 @@ class Batch:
     mask: Mask
     labels: Labels
     weights: Weights
+    taught: Logits | None = None
+    """A teacher's scores of each view."""
 
 
 def batches_an_epoch(units: Units, batch_size: int) -> int:
@@ -112,6 +114,7 @@ def _batch(split: Split, units: Units, size: int) -> Batch:
     mask = filled >= 0
     pictures = np.stack([split[number] for number in filled[mask]])
     read = mask.cumsum().reshape(mask.shape) - 1
-    views = pictures[np.where(mask, read, read[:, -1:])]
+    shown = np.where(mask, read, read[:, -1:])
     weights = (np.arange(size) < len(units)).astype(np.float32)
-    return Batch(views, mask, labels_of(split, filled), weights)
+    taught = None if split.taught is None else split.taught[filled[mask]][shown]
+    return Batch(pictures[shown], mask, labels_of(split, filled), weights, taught)

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Int
 from PIL import Image
 
-from flax_glitch.arrays import Maps, Picture, Units
+from flax_glitch.arrays import Logits, Maps, Picture, Units
 from flax_glitch.classes import ordered
 from flax_glitch.config import CACHE
 from flax_glitch.data.builder import INDEX, VERSION, GravitySpy, quieten, write_source
@@ -56,6 +56,8 @@ class Split:
     records: Any
     maps: Maps | None = None
     """What frozen layers made of each picture, to be read in its place."""
+    taught: Logits | None = None
+    """The scores of a teacher for each picture, to be learned in place of its label."""
 
     def __len__(self) -> int:
         return len(self.table)

@@ -49,6 +49,9 @@ class WeightsError(ValueError):
 class Pretrained(Protocol):
     """An architecture with ImageNet weights."""
 
+    unused: tuple[str, ...]
+    """How the names of Keras' layers begin that it does without."""
+
     @staticmethod
     def layer_name(path: tuple[str, ...]) -> str:
         """Returns Keras' name of the layer at a place."""
@@ -88,17 +91,20 @@ def load_keras_weights(backbone: Pretrained, path: Path) -> None:
     variables = dict(nnx.to_flat_state(nnx.state(backbone)))
     places = {_keras_name(backbone, place): place for place in variables}
     shapes = {name: variables[place].shape for name, place in places.items()}
-    arrays = read_keras_weights(path, shapes)
+    arrays = read_keras_weights(path, shapes, backbone.unused)
     loaded = {places[name]: jnp.asarray(array) for name, array in arrays.items()}
     nnx.update(backbone, nnx.from_flat_state(loaded))
 
 
-def read_keras_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def read_keras_weights(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], unused: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
     """Returns the arrays of a Keras weight file in float32, by names such as conv1_conv/kernel.
 
     Args:
         path: the file.
-        shapes: the names and shapes of all arrays that it should hold.
+        shapes: the names and shapes of all arrays that it should hold, but for those unused.
+        unused: how the names of arrays begin that it may hold besides.
 
     Raises:
         WeightsError: naming every array that is missing, extra, misshapen or not finite.
@@ -108,7 +114,10 @@ def read_keras_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dic
     try:
         with h5py.File(path) as file:
             datasets = _datasets(file, path)
-            if faults := misfits({name: data.shape for name, data in datasets.items()}, shapes):
+            found = {
+                name: data.shape for name, data in datasets.items() if not name.startswith(unused)
+            }
+            if faults := misfits(found, shapes):
                 raise WeightsError(f"{path}: these weights don't fit the model; {faults}")
             arrays = {name: np.asarray(datasets[name], np.float32) for name in shapes}
     except FileNotFoundError:

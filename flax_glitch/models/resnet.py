@@ -63,6 +63,7 @@ class ResNet50(nnx.Module):
     features: int = 2048
     reduction: int = 32
     trained: str = "conv5"
+    unused: tuple[str, ...] = ()
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype

@@ -88,6 +88,7 @@ class Xception(nnx.Module):
     features: int = 2048
     reduction: int = 32
     trained: str = "block14"
+    unused: tuple[str, ...] = ()
 
     def __init__(self, make: Maker) -> None:
         self.dtype = make.dtype

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
-from flax_glitch.arrays import Key
+from flax_glitch.arrays import Key, Logits
 from flax_glitch.checkpoint import (
     CheckpointError,
     Description,
@@ -39,13 +40,21 @@ from flax_glitch.training.gan import filled
 from flax_glitch.training.run import Run, run_epochs
 from flax_glitch.training.step import TrainState, initial_state, make_train_step
 
+Teacher = Callable[[Split], Logits]
+"""The scores of a split's pictures for its classes, before softmax."""
+
 MAY_CHANGE = ("epochs", "early_stopping_patience", "save_every", "source")
 """Settings that a resumed run may have different from before; the source may have been moved, and
 `splits.csv` proves that it is the same. A cosine schedule hangs on the first."""
 
 
 def train(
-    config: Config, folder: Path, *, resume: bool = False, cache: Path = CACHE
+    config: Config,
+    folder: Path,
+    *,
+    resume: bool = False,
+    cache: Path = CACHE,
+    teacher: Teacher | None = None,
 ) -> Description | None:
     """Trains a model in a run's folder and returns what was written of its best epoch.
 
@@ -54,6 +63,8 @@ def train(
         folder: the run's own; new, or that of the run to resume.
         resume: go on from the newest state in the folder.
         cache: where downloads and prepared data are kept.
+        teacher: what is to be learned in place of the training pictures' labels (distillation); a
+            resumed run needs the same.
 
     Returns:
         The model's description, None if no epoch was better than those before a resumption.
@@ -85,11 +96,18 @@ def train(
         graphdef, state = first_state(config, prepared.classes, weights_key, cache, started)
         write_settings(folder, config, prepared)
         run = make_run(config, folder, prepared, graphdef, step_key, states)
+        if teacher is not None:
+            run = dataclasses.replace(run, train=taught(run.train, teacher))
         described = run_epochs(run, state, started)
         calibrate(run, prepared.only(named(prepared.classes)).split("validation"))
         return described and read_description(folder)
     finally:
         states.close()
+
+
+def taught(split: Split, teacher: Teacher) -> Split:
+    """Returns a split with the scores that a teacher gives each of its pictures."""
+    return dataclasses.replace(split, taught=np.asarray(teacher(split), np.float32))
 
 
 def check_folder(folder: Path, config: Config, resume: bool) -> None:

@@ -116,19 +116,37 @@ def drop_windows(mask: Mask, key: Key) -> jax.Array:
     return mask & stays
 
 
-def weighted_loss(logits: Logits, labels: Labels, weights: ClassWeights) -> jax.Array:
+def cross_entropy(scores: Logits, labels: Labels, taught: Logits | None) -> jax.Array:
+    """Returns that of each row of scores with its label, or with a teacher's probabilities.
+
+    A teacher's say how alike classes are, and where a label may be wrong (Hinton et al. 2015,
+    arXiv:1503.02531; its temperature is 1 here).
+    """
+    if taught is not None:
+        return optax.softmax_cross_entropy(scores, jax.nn.softmax(jnp.asarray(taught)))
+    labels = jnp.asarray(labels).reshape(-1, *[1] * (scores.ndim - 2))
+    return optax.softmax_cross_entropy_with_integer_labels(
+        scores, jnp.broadcast_to(labels, scores.shape[:-1])
+    )
+
+
+def weighted_loss(
+    logits: Logits, labels: Labels, weights: ClassWeights, taught: Logits | None = None
+) -> jax.Array:
     """Returns the cross-entropy, each sample times its class's weight, averaged (Keras)."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    losses = cross_entropy(logits, labels, taught)
     return jnp.mean(losses * jnp.asarray(weights)[labels])
 
 
 def window_loss(
-    scores: Float[AnyArray, "batch view class"], mask: Mask, labels: Labels, weights: ClassWeights
+    scores: Float[AnyArray, "batch view class"],
+    mask: Mask,
+    labels: Labels,
+    weights: ClassWeights,
+    taught: Logits | None = None,
 ) -> jax.Array:
     """Returns the mean over windows of what `weighted_loss` is for glitches: each must do alone."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(
-        scores, jnp.broadcast_to(jnp.asarray(labels)[:, None], mask.shape)
-    )
+    losses = cross_entropy(scores, labels, taught)
     there = jnp.asarray(mask)
     return jnp.sum(losses * jnp.asarray(weights)[labels][:, None] * there) / jnp.sum(there)
 
@@ -173,10 +191,12 @@ def make_train_step(
         else:
             views = standardise(vary(batch, variation), config.preprocessing)
             scores = jnp.asarray(model(views, mask, dropout))
-        logits = fuse(scores, mask)
-        loss = weighted_loss(logits, batch.labels, weights)
+        logits, taught = fuse(scores, mask), batch.taught
+        together = None if taught is None else fuse(taught, mask)
+        loss = weighted_loss(logits, batch.labels, weights, together)
         if scores.shape[1] > 1:
-            loss = (loss + window_loss(scores, batch.mask, batch.labels, weights)) / 2
+            each = window_loss(scores, batch.mask, batch.labels, weights, taught)
+            loss = (loss + each) / 2
         return loss, (logits, nnx.state(model, nnx.BatchStat))
 
     @partial(jax.jit, donate_argnums=0)
