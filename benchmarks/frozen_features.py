@@ -57,7 +57,13 @@ NETWORKS = {
         vgg.VGG16,
         tuple(vgg.BLOCKS),
         "caffe",
-        (("block3",), ("block4",), ("block5",), ("block4", "block5")),
+        (
+            ("block3",),
+            ("block4",),
+            ("block5",),
+            ("block3", "block4"),
+            ("block4", "block5"),
+        ),
     ),
     "xception": Network(
         xception.Xception, xception.BLOCKS, "tf", (("block4",), ("block13",), ("block14",))

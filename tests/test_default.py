@@ -1,4 +1,4 @@
-"""The model in the box: whole, small, and right where everybody looks first."""
+"""The models in the box: whole, small, and right where everybody looks first."""
 
 import pytest
 from sklearn.datasets import load_sample_images
@@ -10,16 +10,26 @@ from flax_glitch.strain.files import read_strain
 from flax_glitch.strain.picture import scan
 
 
+SIZES = {"default": 40e6, "fast": 3e6}
+"""Bytes that each may have at most."""
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def folder(request):
+    return DEFAULT.with_name(request.param)
+
+
 @pytest.fixture(scope="module")
-def model():
-    return Predictor.from_checkpoint(DEFAULT)
+def model(folder):
+    return Predictor.from_checkpoint(folder)
 
 
-def test_it_is_small_calibrated_and_says_what_it_was_trained_on():
-    assert sum(path.stat().st_size for path in DEFAULT.rglob("*") if path.is_file()) < 40e6
-    described = read_description(DEFAULT)
+def test_it_is_small_calibrated_and_says_what_it_was_trained_on(folder):
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size < SIZES[folder.name]
+    described = read_description(folder)
     assert [part.n > 100 for part in described.calibration] == [True] * 4
-    card = (DEFAULT / "MODEL_CARD.md").read_text()
+    card = (folder / "MODEL_CARD.md").read_text()
     assert described.sha256 in card and "On real glitches that it had not seen" in card
 
 
