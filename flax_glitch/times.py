@@ -46,7 +46,7 @@ def to_gps(time: str | float | int | datetime) -> float:
         gps = _of_utc(*match.group("day", "time", "part", "zone")) if match else float(said)
     except (ValueError, OverflowError):
         gps = float("nan")
-    if not 0 < gps < LATEST:
+    if not 0 <= gps < LATEST:
         raise ValueError(
             f"time {said[:40]!r}: give GPS seconds, such as 1126259462.4, or UTC, such as "
             "2015-09-14 09:50:45.4"

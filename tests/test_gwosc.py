@@ -234,9 +234,11 @@ def test_names_and_times_without_public_strain_are_told(server, cache):
     for name in ("../runs/O1", "", "a b"):
         with pytest.raises(StrainError, match="give a name of GWOSC's, such as GW150914"):
             event_time(name)
-    for gps, detector in ((float("nan"), "H1"), (EVENT, "X1"), (-1.0, "H1")):
-        with pytest.raises(StrainError, match="give H1, L1, V1, K1 or G1, and GPS seconds"):
-            fetch(gps, detector, cache)
+    for gps in (float("nan"), -1.0, "2015-02-30"):
+        with pytest.raises(ValueError, match="give GPS seconds, such as"):
+            fetch(gps, "H1", cache)
+    with pytest.raises(StrainError, match="give H1, L1, V1, K1 or G1"):
+        fetch(EVENT, "X1", cache)
     assert len(server.asked) == asked
 
 

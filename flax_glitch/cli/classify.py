@@ -52,6 +52,8 @@ def classify_inputs(
 
     `flax-glitch classify --event GW150914 --detector H1`
 
+    `flax-glitch classify --gps "2015-09-14 09:50:45.4" --detector H1`
+
     `flax-glitch classify --gps 1126259462.4 --strain H-H1_LOSC_4_V2-1126259446-32.hdf5`
 
     `flax-glitch classify --triggers table.csv --strain folder/ --out verdicts.csv`
@@ -90,7 +92,9 @@ def check_arguments(events: Events, pictures_given: bool) -> None:
     Raises:
         UsageError: naming them.
     """
-    given = {f"--{name.replace('_', '-')}" for name, value in vars(events).items() if value}
+    given = {
+        f"--{name.replace('_', '-')}" for name, value in vars(events).items() if value is not None
+    }
     kinds = sorted({"--event", "--gps", "--triggers"} & given) + ["pictures"] * pictures_given
     if not kinds:
         raise UsageError(
@@ -98,7 +102,12 @@ def check_arguments(events: Events, pictures_given: bool) -> None:
             "(see flax-glitch classify --help)"
         )
     if len(kinds) > 1:
-        raise UsageError(f"{' and '.join(kinds)}: give one of them")
+        quoted = "; put quotes around a time with a space" if isinstance(events.gps, str) else ""
+        raise UsageError(f"{' and '.join(kinds)}: give one of them{quoted}")
+    try:
+        _ = events.time, events.start
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     (kind,) = kinds
     idle = given - {kind, "--cache"} - _companions(kind, bool(events.local))
     if idle:

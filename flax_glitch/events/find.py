@@ -45,12 +45,12 @@ def find(question: Question, progress: bool = False) -> Found:
     """
     if question.triggers:
         return _of_table(question, question.triggers)
-    gps = event_time(question.event) if question.event else float(question.gps or 0)
+    gps, start = _times(question)
     if question.local:
         strain = read_strain(
             question.local,
             detector=question.detector,
-            gps_start=question.gps_start,
+            gps_start=start,
             sample_rate=question.sample_rate,
             around=(gps - LENGTHS[0], gps + LENGTHS[0]),
         )
@@ -61,6 +61,15 @@ def find(question: Question, progress: bool = False) -> Found:
         strain = fetch(gps, detector, question.cache, event=event, progress=progress)
     trigger = Trigger(strain.detector, gps, stable_id(strain.detector, gps))
     return Found([trigger], [], lambda detector, gps: strain)
+
+
+def _times(question: Question) -> tuple[float, float | None]:
+    """GPS seconds of the event and of the start of its strain file, if that is given."""
+    try:
+        time, start = question.time, question.start
+    except ValueError as error:
+        raise StrainError(str(error)) from None
+    return event_time(str(question.event)) if time is None else time, start
 
 
 def _of_table(question: Question, table: str) -> Found:

@@ -13,6 +13,7 @@ from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import NONE_OF_THE_ABOVE
 from flax_glitch.config import BALANCED
 from flax_glitch.predict.calibration import conformal_set
+from flax_glitch.times import to_utc
 
 NO_CALIBRATION = (
     "the model isn't calibrated, as sets of classes want: take one trained with validation glitches"
@@ -25,6 +26,7 @@ COLUMNS = (
     "gravityspy_id",
     "ifo",
     "gps",
+    "utc",
     "q",
     "view",
     "views",
@@ -40,9 +42,9 @@ COLUMNS = (
     "error",
 )
 """Columns of the CSV before one probability a class: class and confidence are the glitch's, over
-all its views; the model is the hash of its arrays. Of strain there is a row a glitch, with GPS time
-and Q; of pictures a row each. A set has the classes that hold the truth with the coverage that is
-asked for; the prior is how often each class is taken to come.
+all its views; the model is the hash of its arrays. Of strain there is a row a glitch, with GPS
+time, UTC and Q; of pictures a row each. A set has the classes that hold the truth with the coverage
+that is asked for; the prior is how often each class is taken to come.
 """
 
 
@@ -98,6 +100,11 @@ class Prediction:
     def confidence(self) -> float:
         """The probability of that class."""
         return float(self.probabilities.max())
+
+    @property
+    def utc(self) -> str | None:
+        """Its time in UTC, as 2015-09-14T09:50:45.400Z, where strain was given."""
+        return None if self.gps is None else to_utc(self.gps)
 
     @property
     def unlike(self) -> bool | None:
@@ -160,7 +167,7 @@ def as_objects(
 ) -> list[dict[str, Any]]:
     """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
 
-    Where strain was given, there is one object a glitch, with its GPS time and Q. With a coverage
+    Where strain was given, there is one object a glitch, with its time and Q. With a coverage
     there is also the set of classes that holds the true one with this chance.
     """
     if isinstance(result, Failure):
@@ -186,7 +193,8 @@ def as_objects(
         "model": dict(model),
     }
     if result.gps is not None:
-        return [{"input": result.inputs[0], "gps": result.gps, "q": result.q, **verdict}]
+        time = {"gps": result.gps, "utc": result.utc}
+        return [{"input": result.inputs[0], **time, "q": result.q, **verdict}]
     return [
         {"input": name, "view": window, **verdict}
         for name, window in zip(result.inputs, windows, strict=True)
@@ -277,10 +285,16 @@ def _csv_rows(
 
 def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[str, ...]:
     return (
-        (result.gps is None and result.gravityspy_id) or result.inputs[0],
+        _called(result),
         " ".join(map(window_name, result.durations)),
         result.label + " *" * bool(result.unlike),
         f"{result.confidence:.3f}",
         *([" ".join(result.classes(coverage))] if coverage else []),
         ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:]),
     )
+
+
+def _called(result: Prediction) -> str:
+    if result.utc:
+        return f"{result.inputs[0]}, {result.utc}"
+    return result.gravityspy_id or result.inputs[0]

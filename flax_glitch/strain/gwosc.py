@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +31,7 @@ from flax_glitch.strain.files import (
     read_hdf5,
     read_strain,
 )
+from flax_glitch.times import to_gps
 
 SAMPLE_RATE = 4096
 """Hz, of the files that are fetched: the smaller ones of GWOSC's two kinds."""
@@ -83,22 +85,25 @@ def event_time(name: str) -> float:
 
 
 def fetch(
-    gps: float,
+    time: float | str | datetime,
     detector: str,
     cache: Path = CACHE,
     *,
     event: str | None = None,
     progress: bool = True,
 ) -> Strain:
-    """Returns public strain of 32 s and more before and after a GPS time, as far as there is any.
+    """Returns public strain of 32 s and more before and after a time, as far as there is any.
 
-    It is kept in the cache. An event named has files of its own, which are smaller.
+    The time is in GPS seconds or UTC, see `to_gps`. What is fetched is kept in the cache. An event
+    named has files of its own, which are smaller.
 
     Raises:
         StrainError: if there is none or GWOSC can't be asked.
+        ValueError: if the time is none.
     """
-    if not DETECTOR.fullmatch(detector) or not 0 < gps < math.inf:
-        raise StrainError(f"{detector} at GPS {gps}: give H1, L1, V1, K1 or G1, and GPS seconds")
+    gps = to_gps(time)
+    if not DETECTOR.fullmatch(detector):
+        raise StrainError(f"{detector} at GPS {gps}: give H1, L1, V1, K1 or G1")
     span = (math.floor(gps) - HALF, math.floor(gps) + HALF + 1)
     tag = _checked(event).replace("-", "_") if event else "GWOSC"
     path = cache / "strain" / f"{detector[0]}-{detector}_{tag}-{span[0]}-{span[1] - span[0]}.hdf5"
