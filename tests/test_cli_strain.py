@@ -111,7 +111,7 @@ def test_an_event_by_name_is_fetched(classify, monkeypatch, capsys):
         return Strain(NOISE, 1126259446.0, float(RATE), detector)
 
     monkeypatch.setattr("flax_glitch.events.find.fetch", fetch)
-    assert classify("--event", "GW150914", "--detector", "H1") == 0
+    assert classify("--event", "gw150914", "--detector", " h1") == 0
     assert "H1 at 1126259462.400, 2015-09-14T09:50:45.400Z" in capsys.readouterr().out
 
 

@@ -32,6 +32,10 @@ class Question:
     cache: Path = CACHE
     """Folder for what is fetched."""
 
+    def __post_init__(self) -> None:
+        """Takes a detector as people write it, such as h1."""
+        object.__setattr__(self, "detector", (self.detector or "").strip().upper() or None)
+
     @property
     def time(self) -> float | None:
         """The event's time in GPS seconds; a ValueError if it is none."""
