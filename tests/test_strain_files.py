@@ -305,3 +305,13 @@ def test_too_little_strain_about_an_event_is_told_with_the_numbers(write, values
 def test_strain_sampled_too_slowly_is_refused(write):
     with pytest.raises(StrainError, match=r"has 2048 samples a second, too few .* 4096 Hz or more"):
         block(strain_of(noise(10, 2048), write, rate=2048), START + 5.0)
+
+
+@pytest.mark.parametrize("told", [{"Xspacing": 0.0}, {"Xstart": [1, 2]}])
+def test_a_start_or_rate_that_makes_no_sense_is_said_without_python_s_words(tmp_path, told):
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        samples = file.create_dataset("strain/Strain", data=np.zeros(8))
+        samples.attrs.update({"Xstart": 1000, "Xspacing": 1 / 4096} | told)
+    with pytest.raises(StrainError, match="its start, sample rate or detector isn't one that"):
+        read_strain(path, detector="H1")

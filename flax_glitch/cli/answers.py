@@ -19,7 +19,7 @@ from flax_glitch.data.layouts import pictures_below
 from flax_glitch.events.find import Found
 from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
-from flax_glitch.files import write_whole
+from flax_glitch.files import printable, write_whole
 from flax_glitch.predict.predictor import SIZES, Predictor
 from flax_glitch.predict.verdicts import COLUMNS, NO_CALIBRATION, Failure, Prediction, render
 from flax_glitch.strain.picture import Scan
@@ -50,7 +50,8 @@ def answer(
         results = _of_strain(predictor, found, done, pictures)
     tally: Counter[str] = Counter()
     model = predictor.identity, predictor.classes
-    pieces = render(_counted(results, tally), form, *model, top_k, not done, coverage)
+    told = _told(results) if form == "table" else results
+    pieces = render(_counted(told, tally), form, *model, top_k, not done, coverage)
     mode = "a" if done else "w"
     target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
     with closing(results), target as file:
@@ -59,6 +60,14 @@ def answer(
             file.flush()
     if tally["failed"]:
         sys.exit(f"error: {tally['failed']} of {tally['tried']} inputs failed")
+
+
+def _told(results: Results) -> Results:
+    """Says on stderr what failed: a table has no row for it."""
+    for result in results:
+        if isinstance(result, Failure):
+            tqdm.write(f"failed: {printable(f'{result.input}: {result.error}')}", sys.stderr)
+        yield result
 
 
 def _counted(results: Results, tally: Counter[str]) -> Results:
@@ -70,7 +79,8 @@ def _counted(results: Results, tally: Counter[str]) -> Results:
 
 def _of_pictures(predictor: Predictor, paths: list[Path], missing: list[Failure]) -> Results:
     yield from missing
-    with tqdm(total=len(paths), unit="picture", disable=len(paths) < SIZES[-1]) as bar:
+    few = len(paths) < SIZES[-1]
+    with tqdm(total=len(paths), unit="picture", disable=few or None) as bar:
         for result in predictor.classify(paths):
             bar.update(1 if isinstance(result, Failure) else len(result.inputs))
             yield result

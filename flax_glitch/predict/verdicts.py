@@ -230,7 +230,7 @@ def render(
 
 
 def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: float | None) -> str:
-    """Returns a text table with one row a glitch, then their prior; failed pictures last."""
+    """Returns a text table with one row a glitch, then their prior; none for failures."""
     verdicts = [result for result in results if isinstance(result, Prediction)]
     sets = [f"{100 * coverage:g}% set"] if coverage else []
     rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", *sets, "next")]
@@ -242,9 +242,7 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
     ]
     lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
     lines += [f"prior: {result.prior}" for result in verdicts[:1]]
-    failures = [result for result in results if isinstance(result, Failure)]
-    lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
-    return "".join(line + "\n" for line in lines if verdicts or failures)
+    return "".join(line + "\n" for line in lines if verdicts)
 
 
 def _window_names(durations: Sequence[float | None]) -> list[str]:
