@@ -107,6 +107,7 @@ def test_strain_has_one_object_and_row_a_glitch_with_its_time_and_q():
     (row,) = csv.DictReader(io.StringIO(rendered("csv", [EVENT])))
     assert (row["gps"], row["q"], row["class"]) == ("1126259462.4", "5.66", "Chirp")
     assert (row["views"], row["view_class"]) == ("0.5 1.0 2.0 4.0", "")
+    assert row["geometry"] == item["geometry"] == "strain"
     assert row["utc"] == item["utc"] == "2015-09-14T09:50:45.400Z"
     called = "H1 at 1126259462.400, 2015-09-14T09:50:45.400Z  0.5 1.0"
     assert rendered("table", [EVENT]).splitlines()[1].startswith(called)

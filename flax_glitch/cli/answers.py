@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from flax_glitch.cli.classify import Events
 from flax_glitch.cli.events import CURES, find_events, progress
 from flax_glitch.cli.terminal import ODD_NAMES, screen
 from flax_glitch.data.layouts import pictures_below
 from flax_glitch.events.find import Found
-from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
 from flax_glitch.files import printable, write_whole
 from flax_glitch.predict.predictor import SIZES, Predictor
@@ -30,8 +30,8 @@ Results = Generator[Prediction | Failure, None, None]
 def answer(
     predictor: Predictor,
     inputs: Sequence[Path],
-    question: Question,
-    pictures: Path | None,
+    one_glitch: bool,
+    events: Events,
     form: Literal["table", "csv", "json"],
     top_k: int,
     coverage: float | None,
@@ -42,12 +42,12 @@ def answer(
         raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
     done: set[tuple[str, str]] = set()
     if inputs:
-        results = _of_pictures(predictor, *find_pictures(inputs))
+        results = _of_pictures(predictor, *find_pictures(inputs), one_glitch)
     else:
-        found = find_events(question)
-        if out and question.triggers:
+        found = find_events(events)
+        if out and events.triggers:
             done = continue_rows(out, form, predictor.sha256, predictor.prior.name)
-        results = _of_strain(predictor, found, done, pictures)
+        results = _of_strain(predictor, found, done, events.pictures)
     tally: Counter[str] = Counter()
     model = predictor.identity, predictor.classes
     told = _told(results) if form == "table" else results
@@ -77,11 +77,13 @@ def _counted(results: Results, tally: Counter[str]) -> Results:
         yield result
 
 
-def _of_pictures(predictor: Predictor, paths: list[Path], missing: list[Failure]) -> Results:
+def _of_pictures(
+    predictor: Predictor, paths: list[Path], missing: list[Failure], one_glitch: bool
+) -> Results:
     yield from missing
     few = len(paths) < SIZES[-1]
     with tqdm(total=len(paths), unit="picture", disable=few or None) as bar:
-        for result in predictor.classify(paths):
+        for result in predictor.classify(paths, one_glitch=one_glitch):
             bar.update(1 if isinstance(result, Failure) else len(result.inputs))
             yield result
 

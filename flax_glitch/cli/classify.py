@@ -30,7 +30,7 @@ class Events(Question):
 NO_EVENTS = Events()
 
 
-def classify_inputs(
+def classify_inputs(  # noqa: PLR0913
     inputs: Inputs,
     events: tyro.conf.OmitArgPrefixes[Events] = NO_EVENTS,
     checkpoint: Path | None = None,
@@ -39,6 +39,7 @@ def classify_inputs(
     prior: PriorName = None,
     format: Form | None = None,
     out: Path | None = None,
+    one_glitch: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Classify glitches by their pictures, or by strain.
 
@@ -71,8 +72,11 @@ def classify_inputs(
         format: table: a row a glitch; csv: a row a picture; json: an object a picture and line;
             of strain a row or object a glitch. By the suffix of --out, or a table, if not given.
         out: File to write to, instead of the screen.
+        one_glitch: Take all pictures, however they are called, as windows of one glitch.
     """
     check_arguments(events, bool(inputs))
+    if one_glitch and not inputs:
+        raise UsageError("--one-glitch: name the pictures of the glitch, one to four")
     if top_k < 1:
         raise UsageError(f"--top-k {top_k}: give 1 or more")
     if coverage is not None and not 0 < coverage < 1:
@@ -83,7 +87,7 @@ def classify_inputs(
     predictor = open_predictor(checkpoint, events.cache).with_prior(prior)
     from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
 
-    answer(predictor, inputs, events, events.pictures, form, top_k, coverage, out)
+    answer(predictor, inputs, one_glitch, events, form, top_k, coverage, out)
 
 
 def check_arguments(events: Events, pictures_given: bool) -> None:

@@ -134,17 +134,22 @@ class Predictor:
         return next(self._predict([views]))
 
     def classify(
-        self, paths: Sequence[Path], names: Sequence[str] | None = None
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str] | None = None,
+        *,
+        one_glitch: bool = False,
     ) -> Iterator[Prediction | Failure]:
         """Returns a verdict a glitch and a failure a bad picture, of many picture files.
 
         Pictures whose names, by default their paths, share detector and id are windows of one
-        glitch.
+        glitch; so are all of them with `one_glitch`.
         """
         groups: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
         for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
             parsed = parse_name(Path(name).name)
-            groups.setdefault(parsed[:2] if parsed else (str(path),), []).append((path, name))
+            glitch = () if one_glitch else parsed[:2] if parsed else (str(path),)
+            groups.setdefault(glitch, []).append((path, name))
         return self._in_batches(chain.from_iterable(map(self._load_glitch, groups.values())))
 
     def classify_scans(

@@ -29,6 +29,7 @@ COLUMNS = (
     "utc",
     "q",
     "view",
+    "geometry",
     "views",
     "class",
     "confidence",
@@ -167,8 +168,9 @@ def as_objects(
 ) -> list[dict[str, Any]]:
     """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
 
-    Where strain was given, there is one object a glitch, with its time and Q. With a coverage
-    there is also the set of classes that holds the true one with this chance.
+    The geometry is the layout by which a picture was cropped, see `Prediction`; "unknown" was used
+    whole. Where strain was given, there is one object a glitch, with its time and Q. With a
+    coverage there is also the set of classes that holds the true one with this chance.
     """
     if isinstance(result, Failure):
         return [{"input": result.input, "error": result.error}]
@@ -193,11 +195,12 @@ def as_objects(
         "model": dict(model),
     }
     if result.gps is not None:
+        verdict["geometry"] = "strain"
         time = {"gps": result.gps, "utc": result.utc}
         return [{"input": result.inputs[0], **time, "q": result.q, **verdict}]
     return [
-        {"input": name, "view": window, **verdict}
-        for name, window in zip(result.inputs, windows, strict=True)
+        {"input": name, "view": window, "geometry": geometry, **verdict}
+        for name, window, geometry in zip(result.inputs, windows, result.geometry, strict=True)
     ]
 
 
