@@ -2,18 +2,25 @@
 
 import csv
 import dataclasses
+import html
 import io
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import NONE_OF_THE_ABOVE
 from flax_glitch.config import BALANCED
 from flax_glitch.predict.calibration import conformal_set
+from flax_glitch.strain.picture import png
 from flax_glitch.times import to_utc
+
+if TYPE_CHECKING:
+    import pandas
 
 NO_CALIBRATION = (
     "the model isn't calibrated, as sets of classes want: take one trained with validation glitches"
@@ -73,6 +80,8 @@ class Prediction:
             given.
         prior: name of how often each class is taken to come.
         knows_outliers: whether the model learned what `ood_score` tells, see `classes.OUTLIER`.
+        pixels: its pictures as the network saw them, of `Predictor.predict` alone: of many
+            verdicts they would fill the memory.
     """
 
     names: tuple[str, ...]
@@ -91,6 +100,7 @@ class Prediction:
     own: np.ndarray | None = None
     prior: str = BALANCED
     knows_outliers: bool = False
+    pixels: tuple[Picture, ...] = ()
 
     @property
     def label(self) -> str:
@@ -126,6 +136,25 @@ class Prediction:
         """Returns the k most probable classes, best first, with their probabilities."""
         return ranked(self.names, self.probabilities)[:k]
 
+    def to_frame(self) -> "pandas.DataFrame":
+        """Returns a row a picture, one of strain, with the columns of the CSV."""
+        return _frame(self)
+
+    def _repr_html_(self) -> str:
+        """Shows a notebook the pictures and the most probable classes."""
+        shown = zip(self.pixels, self.durations, strict=False)
+        figures = "".join(
+            f'<img src="data:image/png;base64,{b64encode(png(pixels)).decode()}" '
+            f'alt="window: {window_name(duration)}" style="display:inline; margin:2px">'
+            for pixels, duration in shown
+        )
+        flag = f" ({UNLIKE})" if self.unlike else ""
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{p:.1%}</td></tr>" for name, p in self.top()
+        )
+        verdict = f"<p><b>{html.escape(self.label)}</b>{flag}: {html.escape(_called(self))}</p>"
+        return f"<div>{verdict}{figures}<table>{rows}</table></div>"
+
     def classes(self, coverage: float) -> tuple[str, ...]:
         """Returns the classes, best first, that hold the true one with this chance.
 
@@ -150,6 +179,10 @@ class Failure:
 
     input: str
     error: str
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Returns a row with the columns of the CSV."""
+        return _frame(self)
 
 
 def ranked(names: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, float]]:
@@ -293,6 +326,13 @@ def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[
         *([" ".join(result.classes(coverage))] if coverage else []),
         ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:]),
     )
+
+
+def _frame(result: Prediction | Failure) -> "pandas.DataFrame":
+    import pandas  # here, because it takes half a second
+
+    rows = pandas.DataFrame(_csv_rows(result, {"sha256": ""}, None))
+    return rows.drop(columns=["model", "set"], errors="ignore")
 
 
 def _called(result: Prediction) -> str:
