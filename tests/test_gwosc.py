@@ -119,7 +119,8 @@ def test_a_bad_network_gives_the_same_strain(server, folder, cache, tmp_path, fa
     np.testing.assert_array_equal(quietly(gps, cache, event=event).values, good.values)
 
 
-def test_without_ranges_the_long_file_is_fetched_once_and_kept(server, cache, capsys):
+def test_without_ranges_the_long_file_is_fetched_once_and_kept(server, cache, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     server.fault = "no ranges"
     fetch(START + 100.0, "H1", cache)
     assert "hdf5: 100%" in capsys.readouterr().err
@@ -267,5 +268,12 @@ def test_an_event_with_its_time_in_its_name_is_found_by_the_date_alone(server):
 @pytest.mark.parametrize("name", ["S190521g", "s190521G", "MS230101ab"])
 def test_a_superevent_is_said_to_be_one(server, name):
     with pytest.raises(StrainError, match=r"is a superevent, .* which GWOSC doesn't; give a name"):
+        find_event(name)
+    assert not server.asked
+
+
+@pytest.mark.parametrize("name", ["1126259462.4", "2015-09-14 09:50:45"])
+def test_a_time_in_the_place_of_a_name_is_said_to_be_one(server, name):
+    with pytest.raises(StrainError, match="is a time, no event's name; give it as the time"):
         find_event(name)
     assert not server.asked

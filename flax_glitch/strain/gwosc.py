@@ -149,9 +149,19 @@ def _checked(event: str) -> str:
             f"event {name}: is a superevent, as GraceDB and alerts name candidates, which GWOSC "
             f"doesn't; {NAMES}"
         )
+    if _is_time(event):
+        raise StrainError(f"event {event.strip()}: is a time, no event's name; give it as the time")
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         raise StrainError(f"event {event.strip()!r}: is no event's name; {NAMES}")
     return name
+
+
+def _is_time(text: str) -> bool:
+    """Whether it is UTC, or GPS seconds that are no day: some old events are called 151008."""
+    try:
+        return to_gps(text) > 1e8
+    except ValueError:
+        return False
 
 
 def _files(
