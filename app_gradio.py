@@ -7,6 +7,7 @@
 Prints the address, http://127.0.0.1:7860/ unless that port is taken. Ctrl-C ends it.
 """
 
+import os
 import signal
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from flax_glitch.cli.terminal import later, one_line_errors, one_line_usage
 
 def main(
     checkpoint: Path | None = None,
-    host: str = "127.0.0.1",
+    host: str = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1",
     port: int | None = None,
     share: bool = False,
     auth_file: Path | None = None,
@@ -29,7 +30,7 @@ def main(
     Args:
         checkpoint: folder of a model; none: the one that comes with the project.
         host: address to listen at; 0.0.0.0 lets other machines in.
-        port: port to listen at; none: 7860, or the next that is free.
+        port: port to listen at; none: GRADIO_SERVER_PORT, or 7860 or the next that is free.
         share: ask Gradio's service for a public link as well.
         auth_file: file of lines name:password; visitors must give one of them.
         no_browser: don't open the page in the browser by itself.
@@ -38,6 +39,7 @@ def main(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with one_line_errors():
+        port = protect.wanted_port() if port is None else port
         protect.check_address(host, port)
         accounts = protect.read_accounts(auth_file) if auth_file else []
         with protect.own_folder(host):

@@ -3,13 +3,15 @@
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
-CACHE = Path.home() / ".cache" / "flax_glitch"
+_CACHES = Path(os.environ.get("XDG_CACHE_HOME", ""))
+CACHE = (_CACHES if _CACHES.is_absolute() else Path.home() / ".cache") / "flax_glitch"
 """Where downloads, prepared data sets and compiled functions are kept."""
 
 BALANCED, GRAVITY_SPY = "balanced", "gravity-spy"
@@ -24,11 +26,26 @@ class UsageError(ValueError):
 
 
 def keep_compiled(cache: Path = CACHE) -> None:
-    """Makes JAX keep compiled functions on disk, so that the next start is quick."""
+    """Makes JAX keep compiled functions on disk, so that the next start is quick.
+
+    Where the environment says the folder, it is that.
+
+    Raises:
+        UsageError: if JAX has no such device as the environment asks for.
+    """
     import jax  # here, because it takes longer to import than settings take to be read
 
-    jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):  # of CUDA without a GPU JAX says the latter
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise UsageError(
+            f"JAX_PLATFORMS={asked}: JAX finds no such device; unset it, or install JAX's "
+            "package for the device, for a GPU pip install 'jax[cuda13]'"
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -161,7 +161,7 @@ def _go_on(session: requests.Session, url: str, part: Path, progress: bool) -> b
             done = 0
         total = done + int(answer.headers.get("Content-Length", 0))
         sizes: dict[str, Any] = {"initial": done, "total": total, "unit": "B", "unit_scale": True}
-        bar = tqdm(desc=Path(url).name, disable=not progress, **sizes)
+        bar = tqdm(desc=Path(url).name, disable=not progress or None, **sizes)
         try:
             with bar, part.open("ab" if done else "wb") as file:
                 for chunk in answer.iter_content(1 << 16):

@@ -12,6 +12,14 @@ import numpy as np
 
 RATE = 4096
 
+EVENTS = (
+    ("GW190814_211039", 1249852257.0),
+    ("GW190814_211039", 1249852257.0),
+    ("GW190828_063405", 1251009263.8),
+    ("GW190828_065509", 1251010527.9),
+)
+"""Name and GPS time of each version of some events (GWTC-2.1)."""
+
 
 def write_strain(path, values, start, *, detector="H1", rate=RATE, seconds=None, **options):
     """A file in GWOSC's layout; where `seconds` is longer than the values, the rest is a gap."""
@@ -68,6 +76,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             ],
             "/api/v2/event-versions/GW150914/strain-files": files,
             "/api/v2/event-versions/GW151226": {"gps": 1135136350.6},
+            "/api/v2/event-versions": [
+                {"name": name, "gps": gps}
+                for name, gps in EVENTS
+                if query.get("name-contains", [""])[0] in name
+            ],
         }
         if path not in answers:
             return self.send_error(404)

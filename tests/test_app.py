@@ -249,6 +249,20 @@ def test_an_address_is_refused_in_one_line_that_names_the_cure():
             protect.check_address(host, port)
 
 
+def test_gradio_s_own_variables_name_host_and_port(monkeypatch):
+    monkeypatch.delenv("GRADIO_SERVER_PORT", raising=False)
+    assert protect.wanted_port() is None
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "8123")
+    assert protect.wanted_port() == 8123
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "http")
+    with pytest.raises(ValueError, match="GRADIO_SERVER_PORT=http: give a number"):
+        protect.wanted_port()
+    script = Path(__file__).parents[1] / "app_gradio.py"
+    asked = os.environ | {"GRADIO_SERVER_NAME": "no such host", "GRADIO_SERVER_PORT": "8123"}
+    ended = subprocess.run([sys.executable, script], env=asked, capture_output=True, text=True)
+    assert ended.stderr.startswith("error: --host no such host") and ended.returncode == 2
+
+
 def test_accounts_are_read_from_lines_of_name_and_password(tmp_path):
     path = tmp_path / "accounts"
     path.write_text("ada:love:lace\n\nbob:x\n")

@@ -119,12 +119,13 @@ def test_plain_numbers_are_taken_with_their_start_rate_and_detector(predictor, f
 @pytest.mark.parametrize(
     ("question", "said"),
     [
-        (("", "H1"), "Give the event's name or its GPS time"),
+        (("", "H1"), "Give the event's name or its time"),
         (("1e9", ""), "Choose a detector"),
         (("1e9", "H1"), "can't be reached"),
         (("GW190521", "H1"), "event GW190521: can't be reached"),
         (("GW150914; rm", "H1"), "give a name of GWOSC's, such as GW150914"),
         (("nan", "H1"), "GPS seconds"),
+        (("2015-09-14 25:00", "H1"), "or UTC, such as 2015-09-14 09:50:45.4"),
         (("2000", "", "good"), "a.hdf5: holds GPS 1000 to 1032"),
         (("1031.5", "", "good"), "0.50 s after it; a picture needs 3 s"),
         (("1016.5", "L1", "good"), "the detector is H1 by the file, and L1 was given"),
@@ -242,3 +243,11 @@ def test_an_upload_is_read_but_no_other_path_on_the_servers_disk(predictor, file
     assert ("event: complete" in reply) == uploaded
     assert ("gravityspy_id" in reply) == uploaded
     assert ('"prior": "gravity-spy"' in reply) == uploaded
+
+
+def test_the_page_takes_utc_and_tells_it(predictor, files):
+    gps = answered(predictor, "1016.5", "H1", files["numbers"], START, RATE)
+    began = "1980-01-06T00:16:40Z"
+    utc = answered(predictor, " 1980-01-06 00:16:56.5 ", "H1", files["numbers"], began, RATE)
+    assert utc.found == gps.found
+    assert "GPS 1016.500, 1980-01-06T00:16:56.500Z" in gps.verdict

@@ -80,7 +80,7 @@ def classify(page, when, *files):
     if files:
         upload(page, *files)
         expect(page.get_by_label("Detector")).to_have_value("As the file says")
-    page.get_by_label("Event or GPS time").fill(when)
+    page.get_by_label("Event, GPS time or UTC").fill(when)
     page.get_by_role("button", name="Classify", exact=True).click()
 
 
@@ -121,7 +121,7 @@ def test_a_click_on_an_event_fetches_it_and_it_is_there_again_offline(page, simu
         page.get_by_role("button", name="GW150914, H1").click()
         answered(page)
         assert len([path for path, _ in server.asked if "hdf5" in path]) == 1
-    expect(page.get_by_label("Event or GPS time")).to_have_value("GW150914")
+    expect(page.get_by_label("Event, GPS time or UTC")).to_have_value("GW150914")
     classify(page, "1126259480")
     expect(verdict(page)).to_contain_text("can't be reached")
     page.get_by_role("button", name="GW150914, H1").click()
@@ -138,7 +138,7 @@ def test_without_a_network_one_sentence_says_so_and_what_helps(page):
 
 def test_a_file_of_plain_numbers_is_asked_about(page, tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(8 * RATE))
-    start = page.get_by_label("Start of the file (GPS seconds)")
+    start = page.get_by_label("Start of the file (GPS seconds or UTC)")
     expect(start).to_be_hidden()
     upload(page, tmp_path / "a.npy")
     start.fill("1000")
@@ -147,7 +147,7 @@ def test_a_file_of_plain_numbers_is_asked_about(page, tmp_path):
     expect(verdict(page)).to_contain_text("a.npy: doesn't say its detector")
     page.get_by_label("Detector").click()
     page.get_by_role("option", name="L1, Livingston").click()
-    page.get_by_label("Event or GPS time").press("Enter")
+    page.get_by_label("Event, GPS time or UTC").press("Enter")
     expect(verdict(page)).to_contain_text("has no data from GPS 1000 to 1008")
     page.get_by_role("button", name="GW150914, L1").click()
     expect(start).to_be_hidden()

@@ -3,6 +3,7 @@
 import csv
 import errno
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,10 @@ def test_the_manifest_lists_the_glitches_and_a_line_says_that_they_are_simulated
         assert image.info["Comment"] == catalogue.NOTE
 
 
-def test_progress_is_a_bar_on_stderr_and_nothing_where_nothing_is_left(tmp_path, capsys):
+def test_progress_is_a_bar_on_stderr_and_nothing_where_nothing_is_left(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     draw_glitches(tmp_path, 1, 0, classes=["Blip"])
     out, err = capsys.readouterr()
     assert "1/1" in err and out == ""

@@ -220,3 +220,44 @@ def test_simulate_draws_a_set_that_prepare_takes_as_a_source(cache, tmp_path, mo
     assert f"{out}: 2 simulated glitches a class, seed 1" in capsys.readouterr().out
     assert run("prepare", "--source", out, "--size", "32", "--cache", cache) == 0
     assert "simulated layout, pictures: 8 train, 0 validation, 8 test" in capsys.readouterr().out
+
+
+def test_failures_are_said_on_stderr_and_verdicts_on_stdout(trained, chirps, capsys):
+    (chirps / "empty.png").touch()
+    code = run("classify", chirps, "--checkpoint", trained)
+    out, err = capsys.readouterr()
+    assert code == "error: 1 of 9 inputs failed"
+    assert "empty.png" not in out and err.startswith(f"failed: {chirps / 'empty.png'}: ")
+    assert len(err.splitlines()) == 1  # nor a bar: it is no terminal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--coverage", "x"], "error: --coverage 'x': give a number (--help"),
+        (["--sample-rate", "4k"], "error: --sample-rate '4k': give a number (--help"),
+        (["--top-k", "2.5"], "error: --top-k '2.5': give a whole number (--help"),
+    ],
+)
+def test_a_number_that_is_none_is_said_in_words_of_people(arguments, said, capsys):
+    assert run("classify", *arguments) == 2
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_pictures_of_one_glitch_may_be_called_anything(trained, chirps, tmp_path, capsys):
+    named = sorted(chirps.iterdir())[:4]
+    assert run("classify", *named, "--checkpoint", trained, "--format", "json") == 0
+    expected = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    others = [tmp_path / f"{number}-af3e.png" for number in range(4)]
+    for path, other in zip(named, others, strict=True):
+        shutil.copy(path, other)
+    options = ("--checkpoint", trained, "--format", "json", "--one-glitch")
+    assert run("classify", *others, *options) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [item["geometry"] for item in found] == ["kaggle"] * 4
+    assert found[0]["probabilities"] == pytest.approx(expected[0]["probabilities"], abs=1e-4)
+    for number, path in enumerate(sorted(chirps.iterdir())):
+        path.rename(chirps / f"{number}-5ee1.png")
+    assert run("classify", chirps, *options) == "error: 8 of 8 inputs failed"
+    assert "one of 8 views of its glitch" in capsys.readouterr().out
+    assert run("classify", "--one-glitch", "--gps", "5", "--detector", "H1") == 2

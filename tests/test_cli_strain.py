@@ -85,6 +85,7 @@ def test_an_event_in_a_file_gets_one_object_with_its_time_and_q(classify, place,
     assert classify("--gps", 1012.25, "--strain", f"strain/{NAME}", "--format", "json") == 0
     (item,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (item["input"], item["ifo"], item["gps"]) == ("H1 at 1012.250", "H1", 1012.25)
+    assert item["utc"] == "1980-01-06T00:16:52.250Z"  # before any leap second
     assert item["q"] == pytest.approx(5.66) and list(item["per_view"]) == item["views"]
     assert item["views"] == ["0.5", "1.0", "2.0", "4.0"]
     assert item["gravityspy_id"] == stable_id("H1", 1012.25)
@@ -95,7 +96,9 @@ def test_samples_alone_are_told_their_time_rate_and_detector(classify, place, tr
     alone = ("--gps", 1012.25, "--strain", "noise.npy", "--detector", "L1", "--gps-start", 1000)
     assert "--sample-rate" in classify(*alone)
     assert classify(*alone, "--sample-rate", RATE, "--pictures", "kept") == 0
-    assert transform.asked == [12.25]
+    in_utc = ("--gps", "1980-01-06 00:16:52.25", "--gps-start", "1980-01-06T00:16:40Z")
+    assert classify(*in_utc, *alone[2:6], "--sample-rate", RATE) == 0
+    assert transform.asked == [12.25] * 2
     id = stable_id("L1", 1012.25)
     assert sorted(path.name for path in (place / "kept").iterdir()) == [
         f"L1_{id}_spectrogram_{duration}.png" for duration in ("0.5", "1.0", "2.0", "4.0")
@@ -108,8 +111,8 @@ def test_an_event_by_name_is_fetched(classify, monkeypatch, capsys):
         return Strain(NOISE, 1126259446.0, float(RATE), detector)
 
     monkeypatch.setattr("flax_glitch.events.find.fetch", fetch)
-    assert classify("--event", "GW150914", "--detector", "H1") == 0
-    assert "H1 at 1126259462.400" in capsys.readouterr().out
+    assert classify("--event", "gw150914", "--detector", " h1") == 0
+    assert "H1 at 1126259462.400, 2015-09-14T09:50:45.400Z" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -302,7 +305,9 @@ def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch)
         (["x.png", "--strain", "f", "--pictures", "p"], "--pictures and --strain: no use with"),
         (["--detector", "H1"], "no input: name pictures or folders, or give --event"),
         (["--triggers", "t.csv", "--strain", "f", "--out", "v.txt"], "give --format csv or json"),
-        (["--gps", "noon", "--detector", "H1"], "noon"),
+        (["--gps", "noon", "--detector", "H1"], "'noon': give GPS seconds, such as"),
+        (["--gps", "2015-09-14", "09:50:45"], "put quotes around a time with a space"),
+        (["--gps", "5", "--detector", "H1", "--gps-start", "noon"], "or UTC, such as"),
     ],
 )
 def test_arguments_that_contradict_each_other_are_one_line_and_end_with_2(

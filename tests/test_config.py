@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -119,3 +122,44 @@ def test_classes_survive_json():
 def test_settings_stay_few():
     values = json.loads(Config().to_json())
     assert sum(map(len, values.values())) <= 25
+
+
+def in_python(script, **environment):
+    process = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    return process.stdout.strip(), process.stderr.strip()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "none-such"])
+def test_a_device_that_is_not_there_is_told_in_one_line_with_the_cure(platform):
+    script = """
+from flax_glitch.cli.terminal import one_line_errors
+from flax_glitch.config import keep_compiled
+with one_line_errors():
+    keep_compiled()
+"""
+    out, err = in_python(script, JAX_PLATFORMS=platform)
+    if platform == "cuda" and not err:
+        pytest.skip("there is a GPU")
+    assert out == "" and err.startswith(
+        f"error: JAX_PLATFORMS={platform}: JAX finds no such device"
+    )
+    assert "unset it, or install" in err and "\n" not in err
+
+
+def test_the_folders_of_the_environment_are_used(tmp_path):
+    script = """
+import jax
+from flax_glitch.config import CACHE, keep_compiled
+keep_compiled()
+print(CACHE, jax.config.jax_compilation_cache_dir)
+"""
+    home = {"HOME": "/made/up", "XDG_CACHE_HOME": "relative/is/ignored", "JAX_PLATFORMS": "cpu"}
+    cache = "/made/up/.cache/flax_glitch"
+    assert in_python(script, **home)[0] == f"{cache} {cache}/compiled"
+    home |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_COMPILATION_CACHE_DIR": "/else/where"}
+    assert in_python(script, **home)[0] == f"{tmp_path}/flax_glitch /else/where"

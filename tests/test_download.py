@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import inspect
+import sys
 import threading
 
 import pytest
@@ -63,7 +64,8 @@ def fetch(server):
     return imagenet_file(server.official, server.cache, base=server.base)
 
 
-def test_a_file_is_downloaded_once_with_a_progress_bar(server, capsys):
+def test_a_file_is_downloaded_once_with_a_progress_bar(server, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     path = fetch(server)
     assert path.read_bytes() == CONTENT
     assert path == server.cache / "weights" / "weights_notop.h5"

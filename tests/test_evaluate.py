@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,10 @@ def test_scores_in_bfloat16_become_float32():
     assert outputs.logits.dtype == np.float32
 
 
-def test_a_progress_bar_counts_pictures(capsys):
+def test_a_progress_bar_counts_pictures_on_a_terminal_alone(capsys, monkeypatch):
+    evaluate(Fake(scores_of_grey), split_of(5), 4)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     evaluate(Fake(scores_of_grey), split_of(5), 4)
     assert "5/5" in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ from gwosc_server import RATE, Server, write_strain
 from flax_glitch import files
 from flax_glitch.strain import remote
 from flax_glitch.strain.files import StrainError, block, read_strain
-from flax_glitch.strain.gwosc import PRESETS, event_time, fetch
+from flax_glitch.strain.gwosc import PRESETS, fetch, find_event
 
 EVENT = 1126259462.4
 SMALL = "H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5"
@@ -119,7 +119,8 @@ def test_a_bad_network_gives_the_same_strain(server, folder, cache, tmp_path, fa
     np.testing.assert_array_equal(quietly(gps, cache, event=event).values, good.values)
 
 
-def test_without_ranges_the_long_file_is_fetched_once_and_kept(server, cache, capsys):
+def test_without_ranges_the_long_file_is_fetched_once_and_kept(server, cache, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     server.fault = "no ranges"
     fetch(START + 100.0, "H1", cache)
     assert "hdf5: 100%" in capsys.readouterr().err
@@ -216,7 +217,7 @@ def test_a_server_that_can_t_be_connected_to_is_given_up(server, cache, monkeypa
 
 def test_without_a_network_one_line_says_what_to_do(server, cache):
     server.server_close()
-    for ask in (lambda: quietly(EVENT, cache), lambda: event_time("GW151226")):
+    for ask in (lambda: quietly(EVENT, cache), lambda: find_event("GW151226")):
         with pytest.raises(StrainError) as caught:
             ask()
         assert "\n" not in str(caught.value)
@@ -228,25 +229,51 @@ def test_without_a_network_one_line_says_what_to_do(server, cache):
 def test_names_and_times_without_public_strain_are_told(server, cache):
     with pytest.raises(StrainError, match=r"GPS 900000000.5: there is no public strain; gwosc"):
         quietly(900000000.5, cache)
-    with pytest.raises(StrainError, match=r"event GW999999: the answer is 404 Not Found; check"):
-        event_time("GW999999")
+    with pytest.raises(StrainError, match="event GW999999: GWOSC has none of that name; give a"):
+        find_event("GW999999")
     asked = len(server.asked)
-    for name in ("../runs/O1", "", "a b"):
+    for name in ("../runs/O1", "", "a;b"):
         with pytest.raises(StrainError, match="give a name of GWOSC's, such as GW150914"):
-            event_time(name)
-    for gps, detector in ((float("nan"), "H1"), (EVENT, "X1"), (-1.0, "H1")):
-        with pytest.raises(StrainError, match="give H1, L1, V1, K1 or G1, and GPS seconds"):
-            fetch(gps, detector, cache)
+            find_event(name)
+    for gps in (float("nan"), -1.0, "2015-02-30"):
+        with pytest.raises(ValueError, match="give GPS seconds, such as"):
+            fetch(gps, "H1", cache)
+    with pytest.raises(StrainError, match="give H1, L1, V1, K1 or G1"):
+        fetch(EVENT, "X1", cache)
     assert len(server.asked) == asked
 
 
 def test_an_event_has_a_time(server):
-    assert event_time("GW151226") == 1135136350.6
+    assert find_event("GW151226") == ("GW151226", 1135136350.6)
     asked = len(server.asked)
-    assert event_time("GW150914") == EVENT  # known, so that it works offline with a local file
+    for name in ("GW150914", "gw150914", " GW 150914 "):  # known, so that a local file will do
+        assert find_event(name) == ("GW150914", EVENT)
     assert len(server.asked) == asked
     assert {(preset.name, preset.detector) for preset in PRESETS} >= {
         ("GW150914", "H1"),
         ("GW150914", "L1"),
         ("Koi Fish", "H1"),
     }
+
+
+def test_an_event_with_its_time_in_its_name_is_found_by_the_date_alone(server):
+    assert find_event("gw190814") == ("GW190814_211039", 1249852257.0)
+    both = "event GW190828: there are GW190828_063405 and GW190828_065509; give one of them"
+    with pytest.raises(StrainError, match=both):
+        find_event("GW190828")
+    with pytest.raises(StrainError, match="GWOSC has none of that name"):
+        find_event("GW19082")
+
+
+@pytest.mark.parametrize("name", ["S190521g", "s190521G", "MS230101ab"])
+def test_a_superevent_is_said_to_be_one(server, name):
+    with pytest.raises(StrainError, match=r"is a superevent, .* which GWOSC doesn't; give a name"):
+        find_event(name)
+    assert not server.asked
+
+
+@pytest.mark.parametrize("name", ["1126259462.4", "2015-09-14 09:50:45"])
+def test_a_time_in_the_place_of_a_name_is_said_to_be_one(server, name):
+    with pytest.raises(StrainError, match="is a time, no event's name; give it as the time"):
+        find_event(name)
+    assert not server.asked

@@ -394,7 +394,7 @@ def test_a_strange_file_name_still_gives_one_printable_line(tmp_path):
         (np.full((20, 20, 3), np.nan), "NaN"),
         (np.full((20, 20), 200.0), "outside 0 to 1"),
         (np.full((20, 20), -np.inf), "outside 0 to 1"),
-        (np.zeros((20, 20, 3), np.int64), "array of int64"),
+        (np.full((20, 20, 3), 256, np.int64), "array of int64"),
         (np.zeros((20, 20, 3), bool), "array of bool"),
         (np.zeros((3, 20, 20), np.uint8), "shape (3, 20, 20)"),
         (np.zeros((20, 20, 2), np.uint8), "shape (20, 20, 2)"),
@@ -473,3 +473,28 @@ def test_integer_and_floating_pixels_and_jit_standardise_alike():
     np.testing.assert_array_equal(expected, floats)
     jitted = jax.jit(lambda pictures: standardise(pictures, Preprocessing()))(jnp.asarray(BATCH))
     np.testing.assert_allclose(jitted, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (io.StringIO("text"), "picture: is open as text; open it with 'rb'"),
+        (Image.new("F", (32, 32)), "picture: has pixels of 32 bits; give it as an array, scaled"),
+        (Image.new("L", (8, 8)), "picture: is 8x8 pixels, too small"),
+        (np.full((32, 32), 256), "give integers from 0 to 255, uint16, or floats from 0 to 1"),
+        (np.full((32, 32), -1), "give integers from 0 to 255, uint16, or floats from 0 to 1"),
+        (jnp.full((32, 32), 2.0), "has floats outside 0 to 1 or NaN"),
+        (jnp.zeros((32, 32), jnp.bfloat16), "is an array of bfloat16; give integers"),
+    ],
+)
+def test_what_is_no_picture_in_python_is_said_in_one_line(source, said):
+    with pytest.raises(PictureError) as error:
+        load_picture(source)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_closed_file_is_named(tmp_path):
+    file = io.BytesIO(b"")
+    file.close()
+    with pytest.raises(PictureError, match=r"a.png: can't be read \(.*closed.*\); open it"):
+        load_picture(file, "a.png")

@@ -1,8 +1,13 @@
 """The predictor: the same answer by every road, and one verdict a glitch."""
 
+import base64
+import dataclasses
+import io
+import re
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,11 +43,16 @@ def windows(drawn):
     return sorted((drawn / "Chirp").glob(f"{first}_*"))
 
 
-def test_file_name_bytes_array_and_loaded_picture_give_the_same_probabilities(predictor, windows):
+def test_files_bytes_arrays_pillow_s_and_loaded_pictures_give_the_same_probabilities(
+    predictor, windows
+):
     path = windows[0]
     array = np.asarray(Image.open(path).convert("RGB"))
     roads = [path, str(path), path.read_bytes(), array, load_picture(path)]
-    first, *others = [predictor.predict(road).probabilities for road in roads]
+    roads += [jnp.asarray(array), array.astype(int), Image.open(path), Image.fromarray(array)]
+    roads += [io.BytesIO(path.read_bytes()), iter([path])]
+    with path.open("rb") as file:
+        first, *others = [predictor.predict(road).probabilities for road in [*roads, file]]
     for other in others:
         np.testing.assert_array_equal(other, first)
 
@@ -278,3 +288,42 @@ def test_no_picture_or_a_bad_one_is_a_clear_error(predictor, tmp_path):
 def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"no model\.json"):
         Predictor.from_checkpoint(tmp_path)
+
+
+def test_open_files_and_pillow_s_pictures_say_their_window_by_their_name(predictor, windows):
+    expected = predictor.predict(windows[2])
+    for opened in (windows[2].open("rb"), Image.open(windows[2])):
+        with opened:
+            found = predictor.predict(opened)
+        assert found.inputs == expected.inputs and found.durations == (2.0,)
+
+
+def test_windows_come_from_a_generator_too(predictor, windows):
+    together = predictor.predict(path for path in windows)
+    assert together.inputs == predictor.predict(windows).inputs
+    with pytest.raises(PictureError, match="5 pictures given: pass one to four"):
+        predictor.predict(windows[0] for _ in range(1000))
+
+
+def test_a_verdict_becomes_a_frame_with_the_columns_of_the_csv(predictor, windows):
+    prediction = predictor.predict(windows)
+    frame = prediction.to_frame()
+    assert list(frame["input"]) == list(map(str, windows))
+    assert list(frame["view"]) == ["0.5", "1.0", "2.0", "4.0"]
+    assert set(frame["class"]) == {prediction.label}
+    probabilities = frame[[f"p({name})" for name in predictor.classes]]
+    np.testing.assert_array_equal(probabilities, np.tile(prediction.probabilities, (4, 1)))
+    failed = Failure("a.png", "is empty").to_frame()
+    assert failed.to_dict("records") == [{"input": "a.png", "error": "is empty"}]
+
+
+def test_a_notebook_shows_the_pictures_and_the_verdict(predictor, windows):
+    prediction = predictor.predict([Image.open(path) for path in windows])
+    html = prediction._repr_html_()
+    shown = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    for picture, pixels in zip(shown, prediction.pixels, strict=True):
+        found = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
+        np.testing.assert_array_equal(found, pixels)
+    assert f"<b>{prediction.label}</b>" in html and f"{prediction.confidence:.1%}" in html
+    prediction = dataclasses.replace(prediction, inputs=("<script>",), gravityspy_id=None)
+    assert "<script>" not in prediction._repr_html_()

@@ -287,7 +287,8 @@ def test_preparing_and_reading_take_no_tensorflow_no_network_and_say_nothing(fol
     assert (out, err) == ("", "")
 
 
-def test_progress_is_a_bar_on_stderr(folder, cache, capfd):
+def test_progress_is_a_bar_on_stderr(folder, cache, capfd, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     prepare(folder, SIZE, cache=cache)
     out, err = capfd.readouterr()
     assert out == ""

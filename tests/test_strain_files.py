@@ -99,7 +99,8 @@ def test_of_a_long_file_only_the_part_around_is_read(write, monkeypatch):
         ("H1.hdf5", {"around": (1.0, 2.0)}, "1126259446 to 1126259451, nothing from GPS 1 to 2"),
         ("some.txt", {"gps_start": 1.0, "sample_rate": 1.0}, "doesn't say its detector"),
         ("H1.npy", {"gps_start": 1.0, "sample_rate": 0.5}, "0.5 samples a second"),
-        ("H1.npy", {"gps_start": float("nan"), "sample_rate": 1.0}, "starts at GPS nan"),
+        ("H1.npy", {"gps_start": float("nan"), "sample_rate": 1.0}, "its start: time 'nan': give"),
+        ("H1.npy", {"gps_start": "noon", "sample_rate": 1.0}, "or UTC, such as 2015-09-14"),
     ],
 )
 def test_what_is_missing_or_contradicts_is_told_with_the_numbers(write, name, given, message):
@@ -115,6 +116,7 @@ def test_the_detector_is_the_file_s_or_its_name_s_or_the_user_s(write):
     assert read_strain(write(noise(1), "L-L1_X-1-1.npy"), detector="V1", **given).detector == "V1"
     assert read_strain(write(noise(1), "SH1A.npy"), detector="K1", **given).detector == "K1"
     assert read_strain(write(noise(1), "L1.hdf5", detector="V1")).detector == "V1"
+    assert read_strain(write(noise(1), "SH1A.npy"), detector=" k1", **given).detector == "K1"
     with pytest.raises(StrainError, match="is of detector 'X1'; give H1, L1"):
         read_strain(write(noise(1), "any.npy"), detector="X1", **given)
 
@@ -305,3 +307,20 @@ def test_too_little_strain_about_an_event_is_told_with_the_numbers(write, values
 def test_strain_sampled_too_slowly_is_refused(write):
     with pytest.raises(StrainError, match=r"has 2048 samples a second, too few .* 4096 Hz or more"):
         block(strain_of(noise(10, 2048), write, rate=2048), START + 5.0)
+
+
+@pytest.mark.parametrize("told", [{"Xspacing": 0.0}, {"Xstart": [1, 2]}])
+def test_a_start_or_rate_that_makes_no_sense_is_said_without_python_s_words(tmp_path, told):
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        samples = file.create_dataset("strain/Strain", data=np.zeros(8))
+        samples.attrs.update({"Xstart": 1000, "Xspacing": 1 / 4096} | told)
+    with pytest.raises(StrainError, match="its start, sample rate or detector isn't one that"):
+        read_strain(path, detector="H1")
+
+
+def test_a_start_in_utc_is_that_in_gps_seconds(write):
+    path = write(noise(8), "H1.npy")
+    strain = read_strain(path, gps_start="2015-09-14T09:50:29Z", sample_rate=4096.0)
+    assert strain.start == START  # of GW150914's 32 s
+    assert block(strain, START + 4.0)[1] == 4.0

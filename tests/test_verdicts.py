@@ -107,7 +107,10 @@ def test_strain_has_one_object_and_row_a_glitch_with_its_time_and_q():
     (row,) = csv.DictReader(io.StringIO(rendered("csv", [EVENT])))
     assert (row["gps"], row["q"], row["class"]) == ("1126259462.4", "5.66", "Chirp")
     assert (row["views"], row["view_class"]) == ("0.5 1.0 2.0 4.0", "")
-    assert rendered("table", [EVENT]).splitlines()[1].startswith("H1 at 1126259462.400  0.5 1.0")
+    assert row["geometry"] == item["geometry"] == "strain"
+    assert row["utc"] == item["utc"] == "2015-09-14T09:50:45.400Z"
+    called = "H1 at 1126259462.400, 2015-09-14T09:50:45.400Z  0.5 1.0"
+    assert rendered("table", [EVENT]).splitlines()[1].startswith(called)
 
 
 def test_a_csv_names_its_model_and_can_do_without_its_header():
@@ -117,13 +120,12 @@ def test_a_csv_names_its_model_and_can_do_without_its_header():
     assert header.startswith("input,") and rendered("csv", header=False) == rest
 
 
-def test_the_table_has_a_row_a_glitch_and_the_failures_at_its_end():
-    header, blip, helix, prior, failed = rendered("table", top_k=2).splitlines()
+def test_the_table_has_a_row_a_glitch_and_none_for_failures():
+    header, blip, helix, prior = rendered("table", top_k=2).splitlines()
     assert header.split() == ["glitch", "windows", "class", "confidence", "next"]
     assert blip.split()[:5] == ["a", "0.5", "2.0", "Blip", "0.800"]
     assert helix.startswith("photo, big.png")
     assert prior == "prior: balanced"
-    assert failed == "failed: bad.png: is empty"
 
 
 def test_json_and_csv_come_as_the_verdicts_do():

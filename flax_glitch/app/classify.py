@@ -174,9 +174,15 @@ def verdict_of(prediction: Prediction | Failure) -> str:
         '<div class="verdict" role="status">'
         f"<h2>{named(prediction.label)}</h2>"
         f'<p class="confidence">{percent(prediction.confidence)} confident</p>'
-        f"<p>{assumed(prediction.prior)}.</p>"
+        f"{_when(prediction)}<p>{assumed(prediction.prior)}.</p>"
         f"{looks_of(prediction.label)}{notes}</div>{windows_of(prediction)}"
     )
+
+
+def _when(prediction: Prediction) -> str:
+    if prediction.gps is None:
+        return ""
+    return f"<p>{prediction.ifo}, GPS {prediction.gps:.3f}, {prediction.utc}</p>"
 
 
 def assumed(prior: str) -> str:

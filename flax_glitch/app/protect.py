@@ -120,6 +120,18 @@ def fetch_nothing() -> None:
     processing_utils.async_ssrf_protected_get = refuse
 
 
+def wanted_port() -> int | None:
+    """Returns the port that the environment asks for, None if it doesn't.
+
+    Raises:
+        UsageError: if that is no number.
+    """
+    port = os.environ.get("GRADIO_SERVER_PORT", "")
+    if port and not port.isdecimal():
+        raise UsageError(f"GRADIO_SERVER_PORT={port}: give a number from 1 to 65535, or unset it")
+    return int(port) if port else None
+
+
 def check_address(host: str, port: int | None) -> None:
     """Checks that the app can listen there (at any port if `port` is None).
 

@@ -104,8 +104,8 @@ def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
     gr.Markdown("### Or choose one")
     with gr.Row():
         when = gr.Textbox(
-            label="Event or GPS time",
-            placeholder="GW150914 or 1126259462.4",
+            label="Event, GPS time or UTC",
+            placeholder="GW150914, 1126259462.4 or 2015-09-14 09:50:45.4",
             max_length=40,
             min_width=200,
         )
@@ -117,14 +117,14 @@ def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
     return presets, start, [when, detector, *file]
 
 
-def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Number, gr.Number]:
+def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Textbox, gr.Number]:
     """The file, and its start and sample rate, which are asked for if it doesn't tell them."""
     file = gr.File(
         label=f"Strain file, if you have one (HDF5 of GWOSC, .npy, .csv; at most {MAX_UPLOAD})",
         height=150,
     )
     with gr.Row():
-        start = gr.Number(label="Start of the file (GPS seconds)", value=None, visible=False)
+        start = gr.Textbox(label="Start of the file (GPS seconds or UTC)", visible=False)
         rate = gr.Number(label="Sample rate (Hz)", value=None, visible=False)
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([file.upload, file.clear], _describe, file, [detector, start, rate], **quiet)
@@ -140,28 +140,26 @@ def _fill(preset: Preset) -> tuple[Any, ...]:
 def _describe(path: str | None) -> tuple[Any, Any, Any]:
     """Detector, start and sample rate, as they are after a file has come or gone."""
     asked = path is not None and Path(path).suffix.lower() not in SELF_DESCRIBED
-    hidden = [gr.Number(value=None, visible=asked) for _ in range(2)]
-    return "" if path else "H1", *hidden
+    told = gr.Textbox(value="", visible=asked), gr.Number(value=None, visible=asked)
+    return "" if path else "H1", *told
 
 
 def question_of(
     when: str,
     detector: str,
     path: str | None = None,
-    start: float | int | None = None,
+    start: float | int | str | None = None,
     sample_rate: float | int | None = None,
 ) -> Question:
-    """Returns what is asked by an event's name or GPS time, a detector, and a file, if any."""
-    try:
-        event, gps = None, float(when)
-    except ValueError:
-        event, gps = when.strip(), None
+    """Returns what is asked by an event's name or time, a detector, and a file, if any."""
+    when = when.strip()
+    by_name = when[:1].isalpha() and when.lower() not in ("nan", "inf", "infinity")
     return Question(
-        event=event,
-        gps=gps,
+        event=when if by_name else None,
+        gps=None if by_name else when or None,
         detector=detector or None,
         strain=path,
-        gps_start=None if start is None else float(start),
+        gps_start=None if start is None else str(start).strip() or None,
         sample_rate=None if sample_rate is None else float(sample_rate),
         cache=CACHE,
     )
@@ -182,7 +180,7 @@ def answer_of(predictor: Predictor, question: Question, progress: Progress) -> A
 
 def _answer(predictor: Predictor, question: Question, progress: Progress) -> Answer:
     if question.gps is None and not question.event:
-        raise StrainError("Give the event's name or its GPS time")
+        raise StrainError("Give the event's name or its time")
     if not (question.strain or question.detector):
         raise StrainError("Choose a detector, or give a file that tells")
     source = "Reading the file" if question.strain else "Fetching strain from gwosc.org"

@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from flax_glitch.cli.classify import Events
 from flax_glitch.cli.events import CURES, find_events, progress
 from flax_glitch.cli.terminal import ODD_NAMES, screen
 from flax_glitch.data.layouts import pictures_below
 from flax_glitch.events.find import Found
-from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
-from flax_glitch.files import write_whole
+from flax_glitch.files import printable, write_whole
 from flax_glitch.predict.predictor import SIZES, Predictor
 from flax_glitch.predict.verdicts import COLUMNS, NO_CALIBRATION, Failure, Prediction, render
 from flax_glitch.strain.picture import Scan
@@ -30,8 +30,8 @@ Results = Generator[Prediction | Failure, None, None]
 def answer(
     predictor: Predictor,
     inputs: Sequence[Path],
-    question: Question,
-    pictures: Path | None,
+    one_glitch: bool,
+    events: Events,
     form: Literal["table", "csv", "json"],
     top_k: int,
     coverage: float | None,
@@ -42,15 +42,16 @@ def answer(
         raise ValueError(f"--coverage: {predictor.folder}: {NO_CALIBRATION}")
     done: set[tuple[str, str]] = set()
     if inputs:
-        results = _of_pictures(predictor, *find_pictures(inputs))
+        results = _of_pictures(predictor, *find_pictures(inputs), one_glitch)
     else:
-        found = find_events(question)
-        if out and question.triggers:
+        found = find_events(events)
+        if out and events.triggers:
             done = continue_rows(out, form, predictor.sha256, predictor.prior.name)
-        results = _of_strain(predictor, found, done, pictures)
+        results = _of_strain(predictor, found, done, events.pictures)
     tally: Counter[str] = Counter()
     model = predictor.identity, predictor.classes
-    pieces = render(_counted(results, tally), form, *model, top_k, not done, coverage)
+    told = _told(results) if form == "table" else results
+    pieces = render(_counted(told, tally), form, *model, top_k, not done, coverage)
     mode = "a" if done else "w"
     target = out.open(mode, encoding="utf-8", errors=ODD_NAMES) if out else screen()
     with closing(results), target as file:
@@ -61,6 +62,14 @@ def answer(
         sys.exit(f"error: {tally['failed']} of {tally['tried']} inputs failed")
 
 
+def _told(results: Results) -> Results:
+    """Says on stderr what failed: a table has no row for it."""
+    for result in results:
+        if isinstance(result, Failure):
+            tqdm.write(f"failed: {printable(f'{result.input}: {result.error}')}", sys.stderr)
+        yield result
+
+
 def _counted(results: Results, tally: Counter[str]) -> Results:
     for result in results:
         tally["tried"] += 1 if isinstance(result, Failure) else len(result.inputs)
@@ -68,10 +77,13 @@ def _counted(results: Results, tally: Counter[str]) -> Results:
         yield result
 
 
-def _of_pictures(predictor: Predictor, paths: list[Path], missing: list[Failure]) -> Results:
+def _of_pictures(
+    predictor: Predictor, paths: list[Path], missing: list[Failure], one_glitch: bool
+) -> Results:
     yield from missing
-    with tqdm(total=len(paths), unit="picture", disable=len(paths) < SIZES[-1]) as bar:
-        for result in predictor.classify(paths):
+    few = len(paths) < SIZES[-1]
+    with tqdm(total=len(paths), unit="picture", disable=few or None) as bar:
+        for result in predictor.classify(paths, one_glitch=one_glitch):
             bar.update(1 if isinstance(result, Failure) else len(result.inputs))
             yield result
 

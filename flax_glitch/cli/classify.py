@@ -30,7 +30,7 @@ class Events(Question):
 NO_EVENTS = Events()
 
 
-def classify_inputs(
+def classify_inputs(  # noqa: PLR0913
     inputs: Inputs,
     events: tyro.conf.OmitArgPrefixes[Events] = NO_EVENTS,
     checkpoint: Path | None = None,
@@ -39,6 +39,7 @@ def classify_inputs(
     prior: PriorName = None,
     format: Form | None = None,
     out: Path | None = None,
+    one_glitch: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Classify glitches by their pictures, or by strain.
 
@@ -51,6 +52,8 @@ def classify_inputs(
     `flax-glitch classify pictures/ --out verdicts.csv`
 
     `flax-glitch classify --event GW150914 --detector H1`
+
+    `flax-glitch classify --gps "2015-09-14 09:50:45.4" --detector H1`
 
     `flax-glitch classify --gps 1126259462.4 --strain H-H1_LOSC_4_V2-1126259446-32.hdf5`
 
@@ -69,8 +72,11 @@ def classify_inputs(
         format: table: a row a glitch; csv: a row a picture; json: an object a picture and line;
             of strain a row or object a glitch. By the suffix of --out, or a table, if not given.
         out: File to write to, instead of the screen.
+        one_glitch: Take all pictures, however they are called, as windows of one glitch.
     """
     check_arguments(events, bool(inputs))
+    if one_glitch and not inputs:
+        raise UsageError("--one-glitch: name the pictures of the glitch, one to four")
     if top_k < 1:
         raise UsageError(f"--top-k {top_k}: give 1 or more")
     if coverage is not None and not 0 < coverage < 1:
@@ -81,7 +87,7 @@ def classify_inputs(
     predictor = open_predictor(checkpoint, events.cache).with_prior(prior)
     from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
 
-    answer(predictor, inputs, events, events.pictures, form, top_k, coverage, out)
+    answer(predictor, inputs, one_glitch, events, form, top_k, coverage, out)
 
 
 def check_arguments(events: Events, pictures_given: bool) -> None:
@@ -90,7 +96,9 @@ def check_arguments(events: Events, pictures_given: bool) -> None:
     Raises:
         UsageError: naming them.
     """
-    given = {f"--{name.replace('_', '-')}" for name, value in vars(events).items() if value}
+    given = {
+        f"--{name.replace('_', '-')}" for name, value in vars(events).items() if value is not None
+    }
     kinds = sorted({"--event", "--gps", "--triggers"} & given) + ["pictures"] * pictures_given
     if not kinds:
         raise UsageError(
@@ -98,7 +106,12 @@ def check_arguments(events: Events, pictures_given: bool) -> None:
             "(see flax-glitch classify --help)"
         )
     if len(kinds) > 1:
-        raise UsageError(f"{' and '.join(kinds)}: give one of them")
+        quoted = "; put quotes around a time with a space" if isinstance(events.gps, str) else ""
+        raise UsageError(f"{' and '.join(kinds)}: give one of them{quoted}")
+    try:
+        _ = events.time, events.start
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     (kind,) = kinds
     idle = given - {kind, "--cache"} - _companions(kind, bool(events.local))
     if idle:

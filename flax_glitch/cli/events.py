@@ -117,4 +117,4 @@ def find_events(question: Question) -> Found:
 def progress(found: Found, waiting: int) -> "tqdm[NoReturn]":
     """Returns a bar of the events, those that are not waiting done."""
     total = len(found.triggers)
-    return tqdm(total=total, initial=total - waiting, unit="glitch", disable=total == 1)
+    return tqdm(total=total, initial=total - waiting, unit="glitch", disable=total == 1 or None)

@@ -1,6 +1,7 @@
 """What the commands share: failures in one line, the screen, the model."""
 
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -42,8 +43,20 @@ def one_line_usage() -> Iterator[None]:
         worded = dropwhile(_is_rule, lines)
         what = takewhile(lambda line: not _is_rule(line), worded)
         if end.code:
-            sys.stderr.write(f"error: {' '.join(what)} (--help lists the options)\n")
+            sys.stderr.write(f"error: {_worded(' '.join(what))} (--help lists the options)\n")
         raise
+
+
+def _worded(said: str) -> str:
+    """What tyro says of a number that is none, in words of people."""
+    fault = re.fullmatch(
+        r"Error parsing (\S+): (.*\b(float|int)\b.*)'(.*)'\]?\.?", said, re.IGNORECASE
+    )
+    if not fault:
+        return said
+    option, _, kind, value = fault.groups()
+    number = "a number" if kind.lower() == "float" else "a whole number"
+    return f"{option} {value!r}: give {number}"
 
 
 def _is_rule(line: str) -> bool:

@@ -196,7 +196,7 @@ def generate_glitches(
         sys.exit(130)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).write_text("Made up by a DCGAN of flax_glitch: no detector has heard this.\n")
-    for label in tqdm(labels, "Drawing", unit="class"):
+    for label in tqdm(labels, "Drawing", unit="class", disable=None):
         (out / label).mkdir(exist_ok=True)
         for id, duration, window in made_up(generator, split, label, per_class, seed):
             # Kaggle's geometry: a black line at the top and at the left.

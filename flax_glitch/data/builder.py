@@ -90,7 +90,8 @@ def _draw_pictures(source: Source, shape: tuple[int, int], work: Path, progress:
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         drawn = pool.map(_draw_one, repeat(source.root), rows, repeat(shape), targets)
-        for _ in tqdm(drawn, "Preparing", len(rows), unit="picture", disable=not progress):
+        hidden = not progress or None
+        for _ in tqdm(drawn, "Preparing", len(rows), unit="picture", disable=hidden):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
@@ -171,7 +172,7 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
 
     def _shard(self, split: str, rows: pd.DataFrame, start: int) -> Iterator[tuple[int, Any]]:
         shard = rows[start : start + _RECORDS_A_SHARD].to_dict("records")
-        bar = tqdm(shard, f"Writing {split}", leave=False, disable=not self._progress)
+        bar = tqdm(shard, f"Writing {split}", leave=False, disable=not self._progress or None)
         for place, row in enumerate(bar, start):
             record = {
                 "image": row["picture"],

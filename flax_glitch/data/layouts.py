@@ -36,8 +36,8 @@ _TABLE = "trainingset_*metadata*.csv"
 # Formats that load_picture refuses are listed too, so that it can say so.
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _NAME = re.compile(
-    r"(?P<ifo>[A-Z][A-Z0-9])_(?P<id>.+)_spectrogram_(?P<duration>\d+(?:\.\d+)?)"
-    r"\.(?i:png|jpe?g|webp)"
+    r"(?P<ifo>[A-Za-z][A-Za-z0-9])_(?P<id>.+)_spectrogram_(?P<duration>\d+(?:\.\d+)?)"
+    r"(?: ?\(\d+\))?\.(?i:png|jpe?g|webp)"
 )
 
 
@@ -49,10 +49,12 @@ def parse_name(filename: str) -> tuple[str, str, float | None] | None:
     """Returns detector, Gravity Spy id and window in seconds, or None for a name of another kind.
 
     The form is `<detector>_<id>_spectrogram_<seconds>.<png|jpg|jpeg|webp>`; ids may hold dots and
-    underscores. A window that is none of the four is None: it isn't known what it shows.
+    underscores. A number in brackets, as browsers add one to a second copy, doesn't count, nor do
+    small letters of a detector. A window that is none of the four is None: it isn't known what it
+    shows.
     """
     match = _NAME.fullmatch(filename)
-    return None if match is None else (match["ifo"], match["id"], _known(match["duration"]))
+    return None if match is None else (match["ifo"].upper(), match["id"], _known(match["duration"]))
 
 
 def find_layout(path: Path) -> Layout:

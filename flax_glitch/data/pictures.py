@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import jax
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageFile, ImageOps
@@ -13,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from flax_glitch.arrays import Picture
+from flax_glitch.arrays import AnyArray, Picture
 from flax_glitch.files import printable
 
 # Pillow warns of damaged metadata (EXIF, animation), which is no matter to us. Silenced for the
@@ -33,6 +34,9 @@ UNNAMED = "picture"
 """What errors call a source that has no name of its own."""
 
 Geometry = Literal["full", "kaggle", "golden", "framed", "unknown"]
+
+PictureSource = Path | bytes | io.IOBase | Image.Image | AnyArray
+"""What a picture is read from."""
 
 SPECTROGRAM_AREAS: tuple[tuple[tuple[int, int], Geometry, tuple[int, int, int, int]], ...] = (
     ((800, 600), "full", (101, 61, 669, 539)),
@@ -64,24 +68,35 @@ class LoadedPicture:
     geometry: Geometry
 
 
-def load_picture(source: Path | bytes | np.ndarray, name: str = UNNAMED) -> LoadedPicture:
+def load_picture(source: PictureSource, name: str = UNNAMED) -> LoadedPicture:
     """Returns the spectrogram area of a picture in 8-bit RGB.
 
     Args:
-        source: A PNG, JPEG or WebP file, its content, or an array of shape (height, width) or
-            (height, width, 1, 3 or 4): uint8, uint16, or floating point from 0 to 1. Transparent
+        source: A PNG, JPEG or WebP file, by its path or open; its content; a picture of Pillow's;
+            or an array, also of JAX, of shape (height, width) or (height, width, 1, 3 or 4):
+            uint8, other integers from 0 to 255, uint16, or floating point from 0 to 1. Transparent
             parts become white, 16 bits are scaled to 8, and of a film the first frame is taken.
         name: What to call the picture in errors; a file is called by its path.
 
     Raises:
         PictureError: if the picture can't be read or isn't one that a network could judge.
     """
-    if isinstance(source, np.ndarray):
-        return _cut(_from_array(source, printable(name)))
-    if isinstance(source, Path):
-        name = printable(str(source) if name == UNNAMED else name)
-        source = _read(source, name)
-    return _cut(_decode(source, printable(name)))
+    if isinstance(source, Path) and name == UNNAMED:
+        name = str(source)
+    name = printable(name)
+    match source:
+        case np.ndarray() | jax.Array():
+            return _cut(_from_array(np.asarray(source), name))
+        case Path():
+            return _cut(_decode(_read(source, name), name))
+        case io.IOBase():
+            return _cut(_decode(_read_open(source, name), name))
+        case bytes() | Image.Image():
+            return _cut(_decode(source, name))
+    raise PictureError(
+        f"{name}: is a {type(source).__name__}; give a path, an open file, its bytes, an array or "
+        "a picture of Pillow's"
+    )
 
 
 def resize(
@@ -106,14 +121,26 @@ def _read(path: Path, name: str) -> bytes:
         ) from error
 
 
-def _decode(data: bytes, name: str) -> Image.Image:
+def _read_open(file: io.IOBase, name: str) -> bytes:
+    try:
+        content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # it is closed, or open to be written alone
+        raise PictureError(f"{name}: can't be read ({error}); open it with 'rb'") from error
+    if not isinstance(content, bytes):
+        raise PictureError(f"{name}: is open as text; open it with 'rb'")
+    return content
+
+
+def _decode(source: bytes | Image.Image, name: str) -> Image.Image:
     """Decodes untrusted content, looking at its format and size first."""
-    if len(data) > MAX_BYTES:
+    if isinstance(source, bytes) and len(source) > MAX_BYTES:
         raise PictureError(f"{name}: is larger than {MAX_BYTES:,} bytes; save it smaller")
     try:
-        with _open(data, name) as image:
-            _check_size(*image.size, name)
-            return _rgb(ImageOps.exif_transpose(image))
+        image = source if isinstance(source, Image.Image) else _open(source, name)
+        _check_size(*image.size, name)
+        if image.mode in ("I", "F"):  # which Pillow would cut off above 255
+            raise PictureError(f"{name}: has pixels of 32 bits; give it as an array, scaled")
+        return _rgb(ImageOps.exif_transpose(image))
     except PictureError:
         raise
     except Exception as error:  # a damaged file can make a decoder raise almost anything
@@ -201,9 +228,12 @@ def _eight_bits(array: np.ndarray, name: str) -> np.ndarray:
         return array
     if kind is np.uint16:
         return _high_bytes(array)
+    if issubclass(kind, np.integer) and np.all((array >= 0) & (array <= 255)):
+        return array.astype(np.uint8)
     if not issubclass(kind, np.floating):
         raise PictureError(
-            f"{name}: is an array of {array.dtype}; give uint8, uint16, or floats from 0 to 1"
+            f"{name}: is an array of {array.dtype}; give integers from 0 to 255, uint16, or floats "
+            "from 0 to 1"
         )
     # Not "any outside", because NaN compares as false.
     if not np.all((array >= 0) & (array <= 1)):

@@ -146,7 +146,7 @@ def score(
 ) -> Float[np.ndarray, "unit output"]:
     """Returns the scores of each unit, its views' mean; see `evaluate`."""
     logits = []
-    with tqdm(total=len(units), desc="evaluate", disable=not progress) as bar:
+    with tqdm(total=len(units), desc="evaluate", disable=not progress or None) as bar:
         for batch in evaluation_batches(split, units, batch_size):
             scores = np.asarray(fuse(forward(batch.views, batch.mask), batch.mask), np.float32)
             logits.append(scores[np.asarray(batch.weights) > 0])

@@ -16,7 +16,7 @@ from flax_glitch.events.triggers import (
 )
 from flax_glitch.strain.files import LENGTHS, Strain, read_strain
 from flax_glitch.strain.formats import StrainError, one_line, open_recording
-from flax_glitch.strain.gwosc import PRESETS, event_time, fetch
+from flax_glitch.strain.gwosc import PRESETS, fetch, find_event
 
 ReadStrain = Callable[[str, float], Strain]
 """Returns strain around an event, by detector and GPS time, or raises StrainError."""
@@ -45,22 +45,31 @@ def find(question: Question, progress: bool = False) -> Found:
     """
     if question.triggers:
         return _of_table(question, question.triggers)
-    gps = event_time(question.event) if question.event else float(question.gps or 0)
+    event, gps, start = _asked(question)
     if question.local:
         strain = read_strain(
             question.local,
             detector=question.detector,
-            gps_start=question.gps_start,
+            gps_start=start,
             sample_rate=question.sample_rate,
             around=(gps - LENGTHS[0], gps + LENGTHS[0]),
         )
     else:
         detector = str(question.detector)
         known = {(preset.gps, preset.detector): preset.event for preset in PRESETS}
-        event = question.event or known.get((gps, detector))
+        event = event or known.get((gps, detector))
         strain = fetch(gps, detector, question.cache, event=event, progress=progress)
     trigger = Trigger(strain.detector, gps, stable_id(strain.detector, gps))
     return Found([trigger], [], lambda detector, gps: strain)
+
+
+def _asked(question: Question) -> tuple[str | None, float, float | None]:
+    """The event's name, if it is asked for by that; GPS seconds of it and of its file's start."""
+    try:
+        time, start = question.time, question.start
+    except ValueError as error:
+        raise StrainError(str(error)) from None
+    return (None, time, start) if time is not None else (*find_event(question.event or ""), start)
 
 
 def _of_table(question: Question, table: str) -> Found:

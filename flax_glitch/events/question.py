@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from flax_glitch.config import CACHE
+from flax_glitch.times import to_gps
 
 GRAVITYSPY, GWOSC = "gravityspy", "gwosc"
 """Names that stand for a table and for strain that are fetched."""
@@ -15,8 +16,8 @@ class Question:
 
     event: str | None = None
     """An event's name, such as GW150914."""
-    gps: float | None = None
-    """An event's time, GPS seconds."""
+    gps: float | str | None = None
+    """An event's time: GPS seconds, or UTC such as "2015-09-14 09:50:45.4"."""
     detector: str | None = None
     """H1, L1 or V1, where the strain file doesn't tell."""
     triggers: str | None = None
@@ -24,12 +25,26 @@ class Question:
     or channel) a row; or gravityspy: the table of its training set, fetched from Zenodo."""
     strain: str | None = None
     """A file of strain, for a table also a folder of them; or gwosc: fetched from GWOSC."""
-    gps_start: float | None = None
-    """GPS seconds of the first sample of a strain file that doesn't tell, such as .npy."""
+    gps_start: float | str | None = None
+    """Time of the first sample of a strain file that doesn't tell, such as .npy; also as UTC."""
     sample_rate: float | None = None
     """Sample rate in Hz of such a file."""
     cache: Path = CACHE
     """Folder for what is fetched."""
+
+    def __post_init__(self) -> None:
+        """Takes a detector as people write it, such as h1."""
+        object.__setattr__(self, "detector", (self.detector or "").strip().upper() or None)
+
+    @property
+    def time(self) -> float | None:
+        """The event's time in GPS seconds; a ValueError if it is none."""
+        return None if self.gps is None else to_gps(self.gps)
+
+    @property
+    def start(self) -> float | None:
+        """The time of the first sample in GPS seconds; a ValueError if it is none."""
+        return None if self.gps_start is None else to_gps(self.gps_start)
 
     @property
     def local(self) -> Path | None:

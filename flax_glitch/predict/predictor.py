@@ -1,9 +1,11 @@
 """The predictor: a checkpoint made ready, pictures in, verdicts out."""
 
 import copy
+import dataclasses
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,13 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from PIL import Image
 from scipy.special import softmax
 
 from flax_glitch.arrays import Mask, Picture, Seen
 from flax_glitch.checkpoint import load_model, read_card
 from flax_glitch.classes import DURATIONS, OUTLIER, named
 from flax_glitch.data.layouts import parse_name
-from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
+from flax_glitch.data.pictures import (
+    UNNAMED,
+    LoadedPicture,
+    PictureError,
+    PictureSource,
+    load_picture,
+    resize,
+)
 from flax_glitch.data.table import places
 from flax_glitch.events.triggers import event_name
 from flax_glitch.models.classifier import make_forward
@@ -30,8 +40,8 @@ from flax_glitch.strain.picture import Scan, colour_distance
 SIZES = (1, 4, 16)
 """Numbers of pictures that are predicted together; others are padded to the next one."""
 
-PictureLike = Path | str | bytes | np.ndarray | LoadedPicture
-"""A picture: its path, the bytes of its file, its pixels, or already loaded."""
+PictureLike = PictureSource | str | LoadedPicture
+"""A picture: its path, its file, open or as bytes, its pixels, or already loaded."""
 
 
 class _View(NamedTuple):
@@ -114,14 +124,14 @@ class Predictor:
         return {"name": self.name, "sha256": self.sha256}
 
     def predict(
-        self, pictures: PictureLike | list[PictureLike] | tuple[PictureLike, ...]
+        self, pictures: PictureLike | Sequence[PictureLike] | Iterator[PictureLike]
     ) -> Prediction:
         """Returns the verdict on one glitch from its picture or its one to four windows.
 
         Raises:
             PictureError: naming the picture that can't be read.
         """
-        given = pictures if isinstance(pictures, list | tuple) else [pictures]
+        given = _several(pictures)
         if not 1 <= len(given) <= len(DURATIONS):
             raise PictureError(f"{len(given)} pictures given: pass one to four, of one glitch")
         views = [self._load(picture) for picture in given]
@@ -131,20 +141,26 @@ class Predictor:
         for number, view in enumerate(views):
             if repeats := _repeats(view, views[:number]):
                 raise PictureError(f"{view.name}: {repeats}; give each once")
-        return next(self._predict([views]))
+        prediction = next(self._predict([views]))
+        return dataclasses.replace(prediction, pixels=tuple(view.pixels for view in views))
 
     def classify(
-        self, paths: Sequence[Path], names: Sequence[str] | None = None
+        self,
+        paths: Sequence[Path],
+        names: Sequence[str] | None = None,
+        *,
+        one_glitch: bool = False,
     ) -> Iterator[Prediction | Failure]:
         """Returns a verdict a glitch and a failure a bad picture, of many picture files.
 
         Pictures whose names, by default their paths, share detector and id are windows of one
-        glitch.
+        glitch; so are all of them with `one_glitch`.
         """
         groups: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
         for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
             parsed = parse_name(Path(name).name)
-            groups.setdefault(parsed[:2] if parsed else (str(path),), []).append((path, name))
+            glitch = () if one_glitch else parsed[:2] if parsed else (str(path),)
+            groups.setdefault(glitch, []).append((path, name))
         return self._in_batches(chain.from_iterable(map(self._load_glitch, groups.values())))
 
     def classify_scans(
@@ -182,7 +198,7 @@ class Predictor:
     def _load(self, picture: PictureLike, name: str | None = None) -> _View:
         if isinstance(picture, str):
             picture = Path(picture)
-        name = name or (str(picture) if isinstance(picture, Path) else "picture")
+        name = name or _name_of(picture)
         ifo, gravityspy_id, duration = parse_name(Path(name).name) or (None, None, None)
         loaded = picture if isinstance(picture, LoadedPicture) else load_picture(picture, name)
         pixels = resize(loaded.pixels, *self.preprocessing.shape)
@@ -288,6 +304,24 @@ class Predictor:
             prior=self.prior.name,
             knows_outliers=outlier is not None,
         )
+
+
+def _several(pictures: Any) -> Sequence[Any]:
+    """The pictures given, of an iterator as many as show that there are too many."""
+    if isinstance(pictures, list | tuple):
+        return pictures
+    if isinstance(pictures, Iterator) and not isinstance(pictures, io.IOBase):
+        return list(islice(pictures, len(DURATIONS) + 1))
+    return [pictures]
+
+
+def _name_of(picture: Any) -> str:
+    """A path, or the one that an open file or picture says that it is of."""
+    if isinstance(picture, Path):
+        return str(picture)
+    told = {io.IOBase: "name", Image.Image: "filename"}
+    said = [getattr(picture, name, "") for kind, name in told.items() if isinstance(picture, kind)]
+    return next((name for name in said if name and isinstance(name, str)), UNNAMED)
 
 
 def _repeats(view: _View, others: Sequence[_View]) -> str:

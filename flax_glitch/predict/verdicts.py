@@ -2,17 +2,25 @@
 
 import csv
 import dataclasses
+import html
 import io
 import json
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import NONE_OF_THE_ABOVE
 from flax_glitch.config import BALANCED
 from flax_glitch.predict.calibration import conformal_set
+from flax_glitch.strain.picture import png
+from flax_glitch.times import to_utc
+
+if TYPE_CHECKING:
+    import pandas
 
 NO_CALIBRATION = (
     "the model isn't calibrated, as sets of classes want: take one trained with validation glitches"
@@ -25,8 +33,10 @@ COLUMNS = (
     "gravityspy_id",
     "ifo",
     "gps",
+    "utc",
     "q",
     "view",
+    "geometry",
     "views",
     "class",
     "confidence",
@@ -40,9 +50,9 @@ COLUMNS = (
     "error",
 )
 """Columns of the CSV before one probability a class: class and confidence are the glitch's, over
-all its views; the model is the hash of its arrays. Of strain there is a row a glitch, with GPS time
-and Q; of pictures a row each. A set has the classes that hold the truth with the coverage that is
-asked for; the prior is how often each class is taken to come.
+all its views; the model is the hash of its arrays. Of strain there is a row a glitch, with GPS
+time, UTC and Q; of pictures a row each. A set has the classes that hold the truth with the coverage
+that is asked for; the prior is how often each class is taken to come.
 """
 
 
@@ -70,6 +80,8 @@ class Prediction:
             given.
         prior: name of how often each class is taken to come.
         knows_outliers: whether the model learned what `ood_score` tells, see `classes.OUTLIER`.
+        pixels: its pictures as the network saw them, of `Predictor.predict` alone: of many
+            verdicts they would fill the memory.
     """
 
     names: tuple[str, ...]
@@ -88,6 +100,7 @@ class Prediction:
     own: np.ndarray | None = None
     prior: str = BALANCED
     knows_outliers: bool = False
+    pixels: tuple[Picture, ...] = ()
 
     @property
     def label(self) -> str:
@@ -98,6 +111,11 @@ class Prediction:
     def confidence(self) -> float:
         """The probability of that class."""
         return float(self.probabilities.max())
+
+    @property
+    def utc(self) -> str | None:
+        """Its time in UTC, as 2015-09-14T09:50:45.400Z, where strain was given."""
+        return None if self.gps is None else to_utc(self.gps)
 
     @property
     def unlike(self) -> bool | None:
@@ -117,6 +135,25 @@ class Prediction:
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """Returns the k most probable classes, best first, with their probabilities."""
         return ranked(self.names, self.probabilities)[:k]
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Returns a row a picture, one of strain, with the columns of the CSV."""
+        return _frame(self)
+
+    def _repr_html_(self) -> str:
+        """Shows a notebook the pictures and the most probable classes."""
+        shown = zip(self.pixels, self.durations, strict=False)
+        figures = "".join(
+            f'<img src="data:image/png;base64,{b64encode(png(pixels)).decode()}" '
+            f'alt="window: {window_name(duration)}" style="display:inline; margin:2px">'
+            for pixels, duration in shown
+        )
+        flag = f" ({UNLIKE})" if self.unlike else ""
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{p:.1%}</td></tr>" for name, p in self.top()
+        )
+        verdict = f"<p><b>{html.escape(self.label)}</b>{flag}: {html.escape(_called(self))}</p>"
+        return f"<div>{verdict}{figures}<table>{rows}</table></div>"
 
     def classes(self, coverage: float) -> tuple[str, ...]:
         """Returns the classes, best first, that hold the true one with this chance.
@@ -143,6 +180,10 @@ class Failure:
     input: str
     error: str
 
+    def to_frame(self) -> "pandas.DataFrame":
+        """Returns a row with the columns of the CSV."""
+        return _frame(self)
+
 
 def ranked(names: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, float]]:
     """Returns the classes with their probabilities, most probable first."""
@@ -160,8 +201,9 @@ def as_objects(
 ) -> list[dict[str, Any]]:
     """Returns one object a picture, ready for JSON; all pictures of a glitch carry its verdict.
 
-    Where strain was given, there is one object a glitch, with its GPS time and Q. With a coverage
-    there is also the set of classes that holds the true one with this chance.
+    The geometry is the layout by which a picture was cropped, see `Prediction`; "unknown" was used
+    whole. Where strain was given, there is one object a glitch, with its time and Q. With a
+    coverage there is also the set of classes that holds the true one with this chance.
     """
     if isinstance(result, Failure):
         return [{"input": result.input, "error": result.error}]
@@ -186,10 +228,12 @@ def as_objects(
         "model": dict(model),
     }
     if result.gps is not None:
-        return [{"input": result.inputs[0], "gps": result.gps, "q": result.q, **verdict}]
+        verdict["geometry"] = "strain"
+        time = {"gps": result.gps, "utc": result.utc}
+        return [{"input": result.inputs[0], **time, "q": result.q, **verdict}]
     return [
-        {"input": name, "view": window, **verdict}
-        for name, window in zip(result.inputs, windows, strict=True)
+        {"input": name, "view": window, "geometry": geometry, **verdict}
+        for name, window, geometry in zip(result.inputs, windows, result.geometry, strict=True)
     ]
 
 
@@ -222,7 +266,7 @@ def render(
 
 
 def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: float | None) -> str:
-    """Returns a text table with one row a glitch, then their prior; failed pictures last."""
+    """Returns a text table with one row a glitch, then their prior; none for failures."""
     verdicts = [result for result in results if isinstance(result, Prediction)]
     sets = [f"{100 * coverage:g}% set"] if coverage else []
     rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", *sets, "next")]
@@ -234,9 +278,7 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
     ]
     lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
     lines += [f"prior: {result.prior}" for result in verdicts[:1]]
-    failures = [result for result in results if isinstance(result, Failure)]
-    lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
-    return "".join(line + "\n" for line in lines if verdicts or failures)
+    return "".join(line + "\n" for line in lines if verdicts)
 
 
 def _window_names(durations: Sequence[float | None]) -> list[str]:
@@ -277,10 +319,23 @@ def _csv_rows(
 
 def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[str, ...]:
     return (
-        (result.gps is None and result.gravityspy_id) or result.inputs[0],
+        _called(result),
         " ".join(map(window_name, result.durations)),
         result.label + " *" * bool(result.unlike),
         f"{result.confidence:.3f}",
         *([" ".join(result.classes(coverage))] if coverage else []),
         ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:]),
     )
+
+
+def _frame(result: Prediction | Failure) -> "pandas.DataFrame":
+    import pandas  # here, because it takes half a second
+
+    rows = pandas.DataFrame(_csv_rows(result, {"sha256": ""}, None))
+    return rows.drop(columns=["model", "set"], errors="ignore")
+
+
+def _called(result: Prediction) -> str:
+    if result.utc:
+        return f"{result.inputs[0]}, {result.utc}"
+    return result.gravityspy_id or result.inputs[0]

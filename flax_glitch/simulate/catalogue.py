@@ -60,7 +60,8 @@ def draw_glitches(
             out.mkdir(parents=True, exist_ok=True)
             (out / SIMULATED_MARK).write_text(f"{NOTE}\n")
         missing = list(_missing(out, labels, per_class, seed))
-        bar = tqdm(missing, "Simulating", unit="glitch", disable=not (progress and missing))
+        hidden = not (progress and missing) or None
+        bar = tqdm(missing, "Simulating", unit="glitch", disable=hidden)
         for label, number in bar:
             (out / MANIFEST).unlink(missing_ok=True)
             _draw(out / label, label, number, seed)

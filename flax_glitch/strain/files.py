@@ -4,6 +4,7 @@ import io
 import math
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flax_glitch.arrays import Samples
+from flax_glitch.files import printable
 from flax_glitch.strain.formats import (
     MAX_SAMPLES,
     Recording,
@@ -22,6 +24,7 @@ from flax_glitch.strain.formats import (
     open_recording,
 )
 from flax_glitch.strain.whitening import SAMPLE_RATE
+from flax_glitch.times import to_gps
 
 MIN_SAMPLE_RATE = 4096
 """Hz; strain sampled more slowly doesn't hold what a picture shows, up to 2048 Hz."""
@@ -74,7 +77,7 @@ def read_strain(
     path: Path,
     *,
     detector: str | None = None,
-    gps_start: float | None = None,
+    gps_start: float | str | datetime | None = None,
     sample_rate: float | None = None,
     around: Span | None = None,
 ) -> Strain:
@@ -84,14 +87,19 @@ def read_strain(
         path: HDF5 in GWOSC's layout; .npy; text with a column of strain, or with two, GPS time
             and strain; .gwf where the extra `gwf` is installed.
         detector: such as H1, where neither the file nor its name says it.
-        gps_start: GPS seconds of the first sample, where the file doesn't say it.
+        gps_start: time of the first sample, GPS seconds or UTC, where the file doesn't say it.
         sample_rate: Hz, where the file doesn't say it.
         around: two GPS times; only what lies between them is read, as far as there is any.
 
     Raises:
         StrainError: if the file can't be used or contradicts what is given.
     """
-    given = Recording(None, gps_start, sample_rate, detector)
+    try:
+        start = None if gps_start is None else to_gps(gps_start)
+    except ValueError as error:
+        raise StrainError(printable(f"{path}: its start: {error}")) from None
+    detector = detector and detector.strip().upper()
+    given = Recording(None, start, sample_rate, detector)
     with one_line(str(path)), open_recording(path) as recording:
         if not recording.detector and not detector and (name := DETECTOR.search(path.name)):
             recording = replace(recording, detector=name[0])

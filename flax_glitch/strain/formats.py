@@ -64,7 +64,10 @@ def one_line(name: str) -> Iterator[None]:
         yield
     except StrainError as error:
         raise type(error)(printable(str(error)), error.cure) from None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ArithmeticError) as error:
+    except (TypeError, ArithmeticError):
+        said = f"{name}: its start, sample rate or detector isn't one that makes sense; check it"
+        raise StrainError(printable(said)) from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error or type(error).__name__
         said = f"{name}: can't be read ({reason}); check the file"
         raise StrainError(printable(said)) from None

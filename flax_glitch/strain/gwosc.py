@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 import requests
+from gwosc.api.v2 import fetch_event_versions
 from gwosc.datasets import event_gps
 from gwosc.locate import get_event_urls, get_run_urls
 from gwosc.utils import segments_overlap, url_segment
@@ -30,6 +33,7 @@ from flax_glitch.strain.files import (
     read_hdf5,
     read_strain,
 )
+from flax_glitch.times import to_gps
 
 SAMPLE_RATE = 4096
 """Hz, of the files that are fetched: the smaller ones of GWOSC's two kinds."""
@@ -45,6 +49,10 @@ KEPT = 4_000_000_000
 
 EVENTS = MappingProxyType({"GW150914": 1126259462.4, "GW170817": 1187008882.4})
 """GPS times of events that are known without asking (gwosc.org/eventapi)."""
+
+
+NAMES = "give a name of GWOSC's, such as GW150914 or GW190814_211039, or the GPS time or UTC"
+"""What is said of other names."""
 
 
 @dataclass(frozen=True)
@@ -69,36 +77,56 @@ PRESETS = (
 """The first detection, the glitch 1.1 s before the first neutron-star merger, a Koi Fish."""
 
 
-def event_time(name: str) -> float:
-    """Returns the GPS time of an event, such as GW150914, in seconds.
+def find_event(name: str) -> tuple[str, float]:
+    """Returns GWOSC's name of an event and its GPS time in seconds.
+
+    Small letters and spaces don't matter, and of a name with its time, as GW190814_211039, the date
+    is enough if there is no other event that day.
 
     Raises:
         StrainError: if GWOSC doesn't know it or can't be asked.
     """
-    if name.upper() in EVENTS:
-        return EVENTS[name.upper()]
+    name = _checked(name)
+    if name in EVENTS:
+        return name, EVENTS[name]
     asked = remote.one_line_offline(f"{remote.HOST}, event {name}")
-    with asked, open_session(remote.HOST) as session:
-        return float(event_gps(_checked(name), host=remote.HOST, session=session))
+    options: dict[str, Any] = {"host": remote.HOST}
+    with asked, open_session(remote.HOST) as options["session"]:
+        try:
+            return name, float(event_gps(name, **options))
+        except requests.HTTPError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
+        begun = re.compile(re.escape(name) + r"_\d+")
+        versions = {one["name"]: one["gps"] for one in fetch_event_versions(name, **options)}
+    found = sorted(filter(begun.fullmatch, versions))
+    if len(found) == 1:
+        return found[0], float(versions[found[0]])
+    if found:
+        raise StrainError(f"event {name}: there are {' and '.join(found)}; give one of them")
+    raise StrainError(f"event {name}: GWOSC has none of that name; {NAMES}")
 
 
 def fetch(
-    gps: float,
+    time: float | str | datetime,
     detector: str,
     cache: Path = CACHE,
     *,
     event: str | None = None,
     progress: bool = True,
 ) -> Strain:
-    """Returns public strain of 32 s and more before and after a GPS time, as far as there is any.
+    """Returns public strain of 32 s and more before and after a time, as far as there is any.
 
-    It is kept in the cache. An event named has files of its own, which are smaller.
+    The time is in GPS seconds or UTC, see `to_gps`. What is fetched is kept in the cache. An event
+    named has files of its own, which are smaller.
 
     Raises:
         StrainError: if there is none or GWOSC can't be asked.
+        ValueError: if the time is none.
     """
-    if not DETECTOR.fullmatch(detector) or not 0 < gps < math.inf:
-        raise StrainError(f"{detector} at GPS {gps}: give H1, L1, V1, K1 or G1, and GPS seconds")
+    gps, detector = to_gps(time), detector.strip().upper()
+    if not DETECTOR.fullmatch(detector):
+        raise StrainError(f"{detector} at GPS {gps}: give H1, L1, V1, K1 or G1")
     span = (math.floor(gps) - HALF, math.floor(gps) + HALF + 1)
     tag = _checked(event).replace("-", "_") if event else "GWOSC"
     path = cache / "strain" / f"{detector[0]}-{detector}_{tag}-{span[0]}-{span[1] - span[0]}.hdf5"
@@ -113,9 +141,27 @@ def fetch(
 
 
 def _checked(event: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", event):
-        raise StrainError(f"event {event!r}: give a name of GWOSC's, such as GW150914")
-    return event
+    """GWOSC's spelling of an event's name."""
+    name = "".join(event.split())
+    name = re.sub("^(gw|lvt)", lambda letters: letters[0].upper(), name, flags=re.IGNORECASE)
+    if re.fullmatch(r"[MT]?S\d{6}[a-z]+", name, re.IGNORECASE):
+        raise StrainError(
+            f"event {name}: is a superevent, as GraceDB and alerts name candidates, which GWOSC "
+            f"doesn't; {NAMES}"
+        )
+    if _is_time(event):
+        raise StrainError(f"event {event.strip()}: is a time, no event's name; give it as the time")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise StrainError(f"event {event.strip()!r}: is no event's name; {NAMES}")
+    return name
+
+
+def _is_time(text: str) -> bool:
+    """Whether it is UTC, or GPS seconds that are no day: some old events are called 151008."""
+    try:
+        return to_gps(text) > 1e8
+    except ValueError:
+        return False
 
 
 def _files(

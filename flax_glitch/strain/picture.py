@@ -4,6 +4,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 
 import matplotlib
@@ -15,6 +16,7 @@ from flax_glitch.classes import DURATIONS
 from flax_glitch.strain.files import Strain, block
 from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, q_scan
 from flax_glitch.strain.tiling import FREQUENCIES
+from flax_glitch.times import to_gps
 
 VIRIDIS = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
 """Red, green and blue of the 256 colours, 0 to 255, from low to high."""
@@ -45,12 +47,16 @@ class Scan:
         return dict(zip(DURATIONS, map(spectrogram, self.energies), strict=True))
 
 
-def scan(strain: Strain, gps: float) -> Scan:
-    """Returns the scan of an event at a GPS time, with 8 seconds or more without gaps around it.
+def scan(strain: Strain, time: float | str | datetime) -> Scan:
+    """Returns the scan of an event at a time, with 8 seconds or more without gaps around it.
+
+    The time is in GPS seconds or UTC, see `to_gps`.
 
     Raises:
         StrainError: if the strain doesn't hold the event or enough around it.
+        ValueError: if the time is none.
     """
+    gps = to_gps(time)
     return scan_block(strain.detector, gps, *block(strain, gps))
 
 

@@ -60,7 +60,8 @@ class RangeFile(io.RawIOBase):
         self._session, self._url = session, url
         self._blocks: dict[int, bytes] = {}
         self._position, self._size = 0, 0
-        self._bar = tqdm(desc=Path(url).name, unit="B", unit_scale=True, disable=not progress)
+        hidden = not progress or None
+        self._bar = tqdm(desc=Path(url).name, unit="B", unit_scale=True, disable=hidden)
         self._block(0)
 
     def readable(self) -> bool:

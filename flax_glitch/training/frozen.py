@@ -158,7 +158,8 @@ class MapsFile:
     def _go_on(self, trunk: Trunk, states: Sequence[nnx.State], split: Split) -> None:
         begun = max(0, _size(self._part) - len(self._header)) // self._row
         done = begun // BATCH * BATCH  # batches as ever: their size may change the last bit
-        bar = tqdm(None, "Frozen layers", len(split), initial=done, unit="picture")
+        total = len(split)
+        bar = tqdm(None, "Frozen layers", total, initial=done, unit="picture", disable=None)
         with self._part.open("ab") as file, bar:
             file.truncate(len(self._header) + done * self._row if done else 0)
             if not done:

@@ -109,7 +109,8 @@ def learnt_windows(split: Split, label: str) -> list[float]:
 def read_glitches(split: Split, units: Units) -> Glitches:
     """Returns the glitches of these units as a GAN learns them, each class drawn as often."""
     windows = np.zeros((len(units), SIDE, SIDE, len(DURATIONS)), np.uint8)
-    for glitch, window in tqdm(np.argwhere(units >= 0), "Reading", unit="picture", leave=False):
+    present = np.argwhere(units >= 0)
+    for glitch, window in tqdm(present, "Reading", unit="picture", leave=False, disable=None):
         windows[glitch, :, :, window] = window_of(split[units[glitch, window]])
     labels = split.labels[units.max(axis=1)]
     counts = np.bincount(labels)
@@ -199,7 +200,8 @@ class _Filled:
 
 def _run(state: GanState, glitches: Glitches, steps: int, states: RunStates) -> GanState:
     saved, first = time.monotonic(), int(state.step)
-    with stop_requests() as stop, tqdm(None, "GAN", steps, initial=first, unit="step") as bar:
+    bar = tqdm(None, "GAN", steps, initial=first, unit="step", disable=None)
+    with stop_requests() as stop, bar:
         for step in range(first + 1, steps + 1):
             state, output = gan_step(state, glitches)
             if not np.isfinite(output.generator_loss + output.discriminator_loss):

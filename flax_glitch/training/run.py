@@ -196,6 +196,7 @@ def _train_epoch(
         desc=f"Epoch {progress.epoch + 1}/{run.config.training.epochs}",
         unit="glitch" if MODELS[run.config.model.name].together else "picture",
         leave=False,
+        disable=None,
     ) as bar:
         for batch in batches:
             state, output = run.train_step(state, batch, run.key)
