@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import sys
 import time
 import uuid
@@ -38,6 +39,9 @@ BROKEN = (ChunkedEncodingError, ConnectionError)
 class BrokenOffError(OSError):
     """A download that broke off at each try."""
 
+
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]inf", re.IGNORECASE)
 
 SIMULATED_MARK = "SIMULATED.txt"
 """The file by which a folder is known to hold simulated pictures."""
@@ -111,6 +115,16 @@ def _seal_of(path: Path) -> Path:
 def printable(text: str) -> str:
     """Returns text that stays on one line, whatever a file is called."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def harmless(cell: str) -> str:
+    """Returns a cell of CSV that no spreadsheet takes for a formula, as it may be a file's name."""
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def restored(cell: str) -> str:
+    """Returns a cell as it was before it was made `harmless`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
 
 
 def download(url: str, goal: Path, *, host: str = "", md5: str = "", progress: bool = True) -> Path:

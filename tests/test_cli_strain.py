@@ -297,7 +297,6 @@ def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch)
         (["--gps", "5"], "--gps: give --detector too"),
         (["--event", "GW150914", "--strain", "gwosc"], "--event: give --detector too"),
         (["--triggers", "t.csv"], "--triggers: give --strain FOLDER or --strain gwosc too"),
-        (["--triggers", "t.csv", "--strain", "f", "--detector", "H1"], "--detector: no use with"),
         (["--gps", "5", "--detector", "H1", "--gps-start", "2"], "--gps-start: no use with --gps"),
         (["x.png", "--strain", "f", "--pictures", "p"], "--pictures and --strain: no use with"),
         (["--detector", "H1"], "no input: name pictures or folders, or give --event"),

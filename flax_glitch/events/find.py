@@ -65,7 +65,7 @@ def find(question: Question, progress: bool = False) -> Found:
 
 def _of_table(question: Question, table: str) -> Found:
     path = training_set_table(question.cache) if table == GRAVITYSPY else Path(table)
-    triggers, faulty = read_triggers(path)
+    triggers, faulty = read_triggers(path, question.detector)
     if question.local:
         return Found(triggers, faulty, partial(read_around, list_strain(question.local)), path)
 
