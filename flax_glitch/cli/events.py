@@ -16,6 +16,7 @@ from flax_glitch.events.find import Found, find
 from flax_glitch.events.question import GRAVITYSPY, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger, TriggerError
+from flax_glitch.files import harmless
 from flax_glitch.strain.formats import StrainError
 from flax_glitch.strain.picture import Scan
 
@@ -73,7 +74,7 @@ def draw_triggers(
         writer.writerow(COLUMNS)
         with closing(_draw(found, out)) as failures:
             for row in failures:
-                writer.writerow(row)
+                writer.writerow(harmless(cell) if isinstance(cell, str) else cell for cell in row)
                 file.flush()
                 failed += 1
     total = len(found.triggers) + len(found.faulty)

@@ -35,6 +35,12 @@ class Found:
     read: ReadStrain
     table: Path | None = None
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table; none if there is no table."""
+        rows = [one.row for one in self.triggers[:1]] or [one.row for one in self.faulty[:1]]
+        return [name for row in rows for name in row]
+
 
 def find(question: Question, progress: bool = False) -> Found:
     """Returns the events of a question; the strain of a single one is read at once.

@@ -107,7 +107,7 @@ def read_triggers(path: Path, detector: str | None = None) -> tuple[list[Trigger
     faulty = []
     for place, cells in table.rows:
         row = dict(zip_longest(table.columns, cells[: len(table.columns)], fillvalue=""))
-        row = {name: cell.strip() for name, cell in row.items() if name}
+        row = {name: restored(cell.strip()) for name, cell in row.items() if name}
         try:
             trigger = _trigger(row, detector)
             if (trigger.detector, trigger.id) in triggers:
@@ -142,7 +142,7 @@ def _trigger(row: Mapping[str, str], assumed: str) -> Trigger:
     if not DETECTOR.fullmatch(detector):
         raise TriggerError(f"detector {detector!r} is none such as H1, L1 or V1")
     gps = _gps(said)
-    id = restored(_cell(said, "id")[1]) or stable_id(detector, gps)
+    id = _cell(said, "id")[1] or stable_id(detector, gps)
     if not _ID.fullmatch(id):
         raise TriggerError(f"id {id!r} can't be part of a file name; use 1 to 99 letters or digits")
     return Trigger(detector, gps, id, _cell(said, "label")[1] or None, row)
