@@ -4,10 +4,11 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -39,21 +40,30 @@ class BrokenOffError(OSError):
     """A download that broke off at each try."""
 
 
+ODD_NAMES = "backslashreplace"
+"""How file names that are no UTF-8 are written."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_FORMULA = re.compile(r"\s*[=+\-@]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]inf", re.IGNORECASE)
+
 SIMULATED_MARK = "SIMULATED.txt"
 """The file by which a folder is known to hold simulated pictures."""
 
 
-def write_whole(target: Path, content: bytes | str) -> None:
+def write_whole(target: Path, content: bytes | str | Iterable[str]) -> None:
     """Writes a file that nobody ever sees half written, however many write it at once.
 
-    Text becomes UTF-8; a file name in it that is no valid text is escaped.
+    Text becomes UTF-8; a file name in it that is no valid text is escaped. An iterable of text is
+    written as it comes.
     """
-    if isinstance(content, str):
-        content = content.encode(errors="backslashreplace")
+    parts = [content] if isinstance(content, bytes | str) else content
     unfinished = target.with_name(f".{uuid.uuid4().hex}.unfinished")
     try:
         with unfinished.open("xb") as file:
-            file.write(content)
+            for part in parts:
+                encoded = part if isinstance(part, bytes) else part.encode(errors=ODD_NAMES)
+                file.write(encoded)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(target)
@@ -111,6 +121,22 @@ def _seal_of(path: Path) -> Path:
 def printable(text: str) -> str:
     """Returns text that stays on one line, whatever a file is called."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def harmless(cell: str) -> str:
+    """Returns a cell of CSV that is no formula to a spreadsheet, nor a command to a terminal."""
+    cell = _CONTROL.sub(" ", cell)
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def restored(cell: str) -> str:
+    """Returns a cell as it was before it was made `harmless`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
+
+
+def shown(text: str) -> str:
+    """Returns lines of text without any other letters that a terminal takes for commands."""
+    return "".join(c if c in "\n\t" else _CONTROL.sub("?", c) for c in text)
 
 
 def download(url: str, goal: Path, *, host: str = "", md5: str = "", progress: bool = True) -> Path:

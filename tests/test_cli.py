@@ -66,7 +66,7 @@ def test_classify_writes_a_csv(trained, chirps, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert len(rows) == 8
     assert {row["class"] for row in rows} <= set(CLASSES)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"wrote 8 rows to {out}\n"
 
 
 def test_the_table_has_a_line_a_glitch_and_their_prior(trained, chirps, capsys):

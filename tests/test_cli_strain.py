@@ -5,6 +5,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 from gwosc_server import RATE, write_strain
@@ -179,7 +180,115 @@ def test_a_table_gets_a_row_a_trigger_and_failed_ones_keep_their_reason(classify
     assert "1.00 s before GPS 1001" in reasons["H1 at 1001.000"]
     assert "no strain of L1 at GPS 1016.000" in reasons["L1 at 1016.000"]
     assert (place / "verdicts.csv").read_text().count("\n") == 1 + 8
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out.splitlines()[-1] == "wrote 8 rows to verdicts.csv"
+
+
+@pytest.fixture
+def rich(place):
+    """Gives the table columns of all kinds, and a row that has no strain."""
+    table = """GPStime;ifo;gravityspy_id;ml_label;confidence;=snr;note
+1010;H1;a;Blip;-0.5;9.25;=HYPERLINK("x")
+1012;H1;-b;Koi Fish;1e-3;-7;\x1b[31mred
+5;H1;c;Blip;;;
+"""
+    (place / "table.csv").write_text(table)
+    return ["GPStime", "table_ifo", "table_gravityspy_id", "ml_label", "table_confidence"]
+
+
+def test_the_tables_columns_are_carried_into_csv_as_harmless_cells(classify, place, rich):
+    assert classify(*TABLE, "--out", "v.csv") == "error: 1 of 3 inputs failed"
+    failed, one, two = sorted(read_csv(place / "v.csv"), key=lambda row: row["gravityspy_id"])[:3]
+    two, one = sorted((one, two), key=lambda row: row["gravityspy_id"])
+    assert list(one)[-7:] == [*rich, "'=snr", "note"]
+    assert [one[name] for name in (*rich, "'=snr")] == ["1010", "H1", "a", "Blip", "-0.5", "9.25"]
+    assert one["note"] == '\'=HYPERLINK("x")' and two["note"] == " [31mred"
+    assert (two["gravityspy_id"], two["'=snr"]) == ("'-b", "-7")
+    assert (failed["class"], failed["GPStime"], failed["ml_label"]) == ("", "5", "Blip")
+    assert classify(*TABLE, "--out", "v.csv") == "error: 1 of 1 inputs failed"  # "-b" is done
+
+
+def test_the_tables_columns_are_carried_into_json_as_they_are(classify, place, rich):
+    classify(*TABLE, "--out", "v.json")
+    items = [json.loads(line) for line in (place / "v.json").read_text().splitlines()]
+    tables = {item["table"]["gravityspy_id"]: item["table"] for item in items}
+    assert tables["a"] == {
+        "GPStime": "1010", "ifo": "H1", "gravityspy_id": "a", "ml_label": "Blip",
+        "confidence": "-0.5", "=snr": "9.25", "note": '=HYPERLINK("x")',
+    }  # fmt: skip
+    assert tables["-b"]["note"] == "\x1b[31mred" and tables["c"]["GPStime"] == "5"
+
+
+def test_parquet_has_the_rows_of_csv_and_is_gone_on_with(classify, place, rich, transform):
+    transform.stop_at = 1
+    assert classify(*TABLE, "--out", "v.parquet") == 130
+    assert not (place / "v.parquet").exists()
+    transform.stop_at = None
+    assert classify(*TABLE, "--out", "v.parquet") == "error: 1 of 3 inputs failed"
+    first = pd.read_parquet("v.parquet").set_index("table_gravityspy_id").sort_index()
+    assert first["gps"].loc[["a", "-b"]].tolist() == [1010, 1012]
+    assert first["=snr"].loc[["a", "-b"]].tolist() == [9.25, -7]
+    assert first["note"].loc["a"] == '=HYPERLINK("x")' and first["gravityspy_id"].loc["-b"] == "-b"
+    assert "1010" in first["input"].loc["a"] and first["p(Blip)"].dtype == float
+    asked = len(transform.asked)
+    assert classify(*TABLE, "--out", "v.parquet") == "error: 1 of 1 inputs failed"
+    again = pd.read_parquet("v.parquet").set_index("table_gravityspy_id").sort_index()
+    pd.testing.assert_frame_equal(first, again)
+    assert len(transform.asked) == asked
+    assert [path.name for path in place.glob("v.*")] == ["v.parquet"]
+    (place / "v.parquet").write_text("my notes")
+    assert "v.parquet: is no Parquet; give --overwrite" in classify(*TABLE, "--out", "v.parquet")
+
+
+def test_at_the_end_it_says_how_many_labels_agree_with_rows_of_earlier_calls_too(
+    classify, place, transform, capsys
+):
+    assert classify(*TABLE, "--out", "v.csv") == 0
+    named = {row["gravityspy_id"]: row["class"] for row in read_csv(place / "v.csv")}
+    write_table(place / "table.csv", [f"1010,H1,a,{named['a']}", "1012,H1,b,Fast Scattering"])
+    capsys.readouterr()
+    assert classify(*TABLE, "--out", "v.csv") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "the table's labels agree: 1 of 2 (50.0%)",
+        f"  {named['a']}: 1 of 1",
+        "  Fast_Scattering: 0 of 1",
+        "wrote 0 rows to v.csv, after 5 that were there",
+    ]
+    assert classify(*TABLE, "--format", "csv") == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 3 and said.err.endswith("  Fast_Scattering: 0 of 1\n")
+
+
+def test_a_file_is_only_lost_where_that_is_said(classify, place, transform):
+    event = ("--gps", 1012.25, "--strain", f"strain/{NAME}", "--out", "v.csv")
+    assert classify(*event) == 0
+    first = (place / "v.csv").read_text()
+    assert classify(*event) == 2 and (place / "v.csv").read_text() == first
+    assert classify(*event, "--overwrite") == 0
+    write_table(place / "table.csv", ROWS)
+    assert "with other columns of the table" in classify(*TABLE, "--out", "v.csv")
+    assert (place / "v.csv").read_text() == first
+    assert classify(*TABLE, "--out", "v.csv", "--overwrite") == 0
+    assert len(read_csv(place / "v.csv")) == 5
+
+
+def test_no_control_bytes_of_a_table_reach_the_terminal(classify, place, capsys):
+    (place / "table.csv").write_text("gps,\x1b[2Jx\n5,H1\n")
+    said = classify(*TABLE)
+    assert "it has gps, ?[2Jx" in said
+    (place / "table.csv").write_text("gps,ifo,label\n1010,H1,\x1b[2J\x9b5m\nsoon\x1b,H1,\n")
+    for form in ("table", "csv", "json"):
+        said = classify(*TABLE, "--format", form)
+        printed = capsys.readouterr()
+        for text in (said, printed.out, printed.err.replace("\r", "")):
+            assert not set(text) & {"\x1b", "\x9b"}
+
+
+def test_a_table_without_a_detector_takes_the_one_that_is_given(classify, place, cache, capsys):
+    (place / "table.csv").write_text("time,snr\n1010.5,8\n")
+    assert classify(*TABLE).endswith("it has time, snr; give --detector")
+    assert classify(*TABLE, "--detector", "H1", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["input"] == "H1 at 1010.500"
+    assert run("draw", *TABLE, "--detector", "H1", "--out", "drawn", "--cache", cache) == 0
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
@@ -300,11 +409,16 @@ def test_the_training_set_is_drawn_with_its_own_split(place, cache, monkeypatch)
         (["--gps", "5"], "--gps: give --detector too"),
         (["--event", "GW150914", "--strain", "gwosc"], "--event: give --detector too"),
         (["--triggers", "t.csv"], "--triggers: give --strain FOLDER or --strain gwosc too"),
-        (["--triggers", "t.csv", "--strain", "f", "--detector", "H1"], "--detector: no use with"),
         (["--gps", "5", "--detector", "H1", "--gps-start", "2"], "--gps-start: no use with --gps"),
         (["x.png", "--strain", "f", "--pictures", "p"], "--pictures and --strain: no use with"),
         (["--detector", "H1"], "no input: name pictures or folders, or give --event"),
-        (["--triggers", "t.csv", "--strain", "f", "--out", "v.txt"], "give --format csv or json"),
+        (["--triggers", "t.csv", "--strain", "f", "--out", "v.txt"], "end it in .csv, .json, .jso"),
+        (
+            ["--triggers", "t.csv", "--strain", "f", "--out", "v.txt", "--format", "table"],
+            "give --format csv or json",
+        ),
+        (["x.png", "--out", "v.json", "--format", "csv"], "its name says json, --format csv; give"),
+        (["x.png", "--format", "parquet"], "--format parquet: give --out FILE.parquet too"),
         (["--gps", "noon", "--detector", "H1"], "'noon': give GPS seconds, such as"),
         (["--gps", "2015-09-14", "09:50:45"], "put quotes around a time with a space"),
         (["--gps", "5", "--detector", "H1", "--gps-start", "noon"], "or UTC, such as"),

@@ -108,7 +108,7 @@ def test_a_faulty_row_is_named_with_its_reason_and_the_others_are_read(table, ro
     [
         (
             ["snr,label", "8,Blip"],
-            r"no column for the time \(known: gps, event_time, peak_time, time\) nor for the "
+            r"no column for the time \(known: gps, gps_time, event_time, .*\) nor for the "
             r"detector \(known: detector, ifo, channel\); it has snr, label",
         ),
         (["gps,snr", "8,9"], r"no column for the detector \(known: .*; it has gps, snr"),

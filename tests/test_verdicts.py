@@ -10,6 +10,7 @@ import pytest
 
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
+from flax_glitch.files import harmless, restored
 from flax_glitch.predict.verdicts import Failure, Prediction, render
 
 MODEL = {"name": "made", "sha256": "abc"}
@@ -202,3 +203,26 @@ def test_windows_of_unknown_length_keep_a_verdict_each():
     first, second = map(json.loads, rendered("json", [two]).splitlines())
     assert first["views"] == [first["view"], second["view"]] == ["unknown", "unknown-2"]
     assert [one["class"] for one in first["per_view"].values()] == ["Blip", "Tomte"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=cmd|'/c calc'!A0.png", "'=cmd|'/c calc'!A0.png"),
+        ("@SUM(1).png", "'@SUM(1).png"),
+        ("-1+1.png", "'-1+1.png"),
+        ("\t+1.png", "' +1.png"),
+        ("-7.5e-3", "-7.5e-3"),
+        ("H1_a=b.png", "H1_a=b.png"),
+        ("a\x1b[2J\n.png", "a [2J .png"),
+    ],
+)
+def test_a_files_name_is_no_formula_in_csv(name, cell):
+    for result in (Failure(name, "is no picture"), dataclasses.replace(WHOLE, inputs=(name,))):
+        (row,) = csv.DictReader(io.StringIO(rendered("csv", [result])))
+        assert row["input"] == cell
+
+
+def test_a_cell_is_had_back_as_it_was():
+    for cell in ("=a", "-b", "@", "-7", "'quoted'", "plain", ""):
+        assert restored(harmless(cell)) == cell

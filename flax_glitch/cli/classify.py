@@ -12,11 +12,43 @@ from flax_glitch.config import PRIOR, UsageError
 from flax_glitch.events.question import Question
 
 Inputs = tyro.conf.Positional[tuple[Path, ...]]
-Form = Literal["table", "csv", "json"]
+Form = Literal["table", "csv", "json", "parquet"]
 PriorName = Annotated[str | None, tyro.conf.arg(help_behavior_hint=f"(default: {PRIOR})")]
 
-FORMS: Mapping[str, Form] = {".csv": "csv", ".json": "json", ".jsonl": "json"}
-"""What is written to a file, by its suffix; a table to any other."""
+FORMS: Mapping[str, Form] = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".parquet": "parquet",
+}
+"""What is written to a file, by its suffix."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """How and where answers are written."""
+
+    format: Form | None = None
+    """table: a row a glitch; csv and parquet: a row a picture; json: an object a picture and line;
+    of strain a row or object a glitch. By the suffix of --out, or a table, if not given. The
+    columns of --triggers are carried into all but the table."""
+    out: Path | None = None
+    """File to write to, instead of the screen."""
+    overwrite: bool = False
+    """Begin the file anew if it is there already."""
+
+    @property
+    def by_suffix(self) -> Form | None:
+        """What the name of the file says."""
+        return FORMS.get(self.out.suffix.lower()) if self.out else None
+
+    @property
+    def form(self) -> Form:
+        """How answers are written."""
+        return self.format or self.by_suffix or "table"
+
+
+SCREEN = Goal()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +69,8 @@ def classify_inputs(  # noqa: PLR0913
     top_k: int = 5,
     coverage: float | None = None,
     prior: PriorName = None,
-    format: Form | None = None,
-    out: Path | None = None,
     one_glitch: tyro.conf.FlagCreatePairsOff[bool] = False,
+    goal: tyro.conf.OmitArgPrefixes[Goal] = SCREEN,
 ) -> None:
     """Classify glitches by their pictures, or by strain.
 
@@ -69,10 +100,8 @@ def classify_inputs(  # noqa: PLR0913
         prior: How often each class is taken to come: balanced (all equally often), gravity-spy (as
             in its training set), or a file of your own: CSV with the columns class and count, or
             JSON. Probabilities and verdicts follow it.
-        format: table: a row a glitch; csv: a row a picture; json: an object a picture and line;
-            of strain a row or object a glitch. By the suffix of --out, or a table, if not given.
-        out: File to write to, instead of the screen.
         one_glitch: Take all pictures, however they are called, as windows of one glitch.
+        goal: How and where answers are written.
     """
     check_arguments(events, bool(inputs))
     if one_glitch and not inputs:
@@ -81,13 +110,31 @@ def classify_inputs(  # noqa: PLR0913
         raise UsageError(f"--top-k {top_k}: give 1 or more")
     if coverage is not None and not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: give a share between 0 and 1, such as 0.9")
-    form = format or FORMS.get(out.suffix.lower() if out else "", "table")
-    if out and events.triggers and form == "table":
-        raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
+    check_goal(goal, bool(events.triggers))
     predictor = open_predictor(checkpoint, events.cache).with_prior(prior)
     from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
 
-    answer(predictor, inputs, one_glitch, events, form, top_k, coverage, out)
+    answer(predictor, inputs, one_glitch, events, goal, top_k, coverage)
+
+
+def check_goal(goal: Goal, table: bool) -> None:
+    """Refuses files that can't be written or would be lost; those of a table are gone on with.
+
+    Raises:
+        UsageError: naming the file.
+    """
+    out, form = goal.out, goal.format
+    if out is None:
+        if form == "parquet":
+            raise UsageError("--format parquet: give --out FILE.parquet too")
+    elif not (form or goal.by_suffix):
+        raise UsageError(f"--out {out}: end it in {', '.join(FORMS)}, or give --format")
+    elif form and goal.by_suffix and form != goal.by_suffix:
+        raise UsageError(f"--out {out}: its name says {goal.by_suffix}, --format {form}; give one")
+    elif table and form == "table":
+        raise UsageError(f"--out {out}: give --format csv or json, which can be gone on with")
+    elif not (table or goal.overwrite) and out.is_file() and out.stat().st_size:
+        raise UsageError(f"--out {out}: is there already; give --overwrite or another name")
 
 
 def check_arguments(events: Events, pictures_given: bool) -> None:
@@ -127,6 +174,6 @@ def _companions(kind: str, local: bool) -> set[str]:
     if kind == "pictures":
         return set()
     if kind == "--triggers":
-        return {"--strain", "--pictures"}
+        return {"--detector", "--strain", "--pictures"}
     of_a_file = {"--gps-start", "--sample-rate"} if local else set()
     return {"--detector", "--strain", "--pictures"} | of_a_file

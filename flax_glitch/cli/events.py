@@ -16,6 +16,7 @@ from flax_glitch.events.find import Found, find
 from flax_glitch.events.question import GRAVITYSPY, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger, TriggerError
+from flax_glitch.files import harmless
 from flax_glitch.strain.formats import StrainError
 from flax_glitch.strain.picture import Scan
 
@@ -37,7 +38,9 @@ COLUMNS = ("input", "detector", "gps", "id", "label", "error")
 Row = tuple[str | float | None, ...]
 
 
-def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) -> None:
+def draw_triggers(
+    triggers: str, strain: str, out: Path, detector: str | None = None, cache: Path = CACHE
+) -> None:
     """Draw the pictures of a table of triggers, as Gravity Spy does, four windows a glitch.
 
     They lie in a folder a class where the table has labels, so that `train_flax.py --source` takes
@@ -49,15 +52,17 @@ def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) ->
     `flax-glitch draw --triggers gravityspy --strain gwosc --out training-set`
 
     Args:
-        triggers: A CSV table with a time (gps, event_time, peak_time or time), a detector
+        triggers: A table with a time (gps, event_time, peak_time, time, end_time, …), a detector
             (detector, ifo or channel), and perhaps an id (id or gravityspy_id) and a label (label
-            or ml_label) a row; or gravityspy: that of its training set, fetched from Zenodo.
+            or ml_label) a row: CSV, other text, ECSV, LIGO_LW XML, Omicron's or PyCBC's HDF5,
+            gzipped too; or gravityspy: that of its training set, fetched from Zenodo.
         strain: A folder of strain files, or gwosc: fetched from GWOSC.
         out: Folder to write to.
+        detector: H1, L1 or V1, where the table doesn't tell.
         cache: Folder for what is fetched.
     """
     keep_compiled(cache)
-    found = find_events(Question(triggers=triggers, strain=strain, cache=cache))
+    found = find_events(Question(triggers=triggers, strain=strain, detector=detector, cache=cache))
     for notice in unknown_classes(one.label for one in found.triggers if one.label):
         sys.stderr.write(f"note: {notice}\n")
     out.mkdir(parents=True, exist_ok=True)
@@ -69,7 +74,7 @@ def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) ->
         writer.writerow(COLUMNS)
         with closing(_draw(found, out)) as failures:
             for row in failures:
-                writer.writerow(row)
+                writer.writerow(harmless(cell) if isinstance(cell, str) else cell for cell in row)
                 file.flush()
                 failed += 1
     total = len(found.triggers) + len(found.faulty)

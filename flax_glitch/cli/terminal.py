@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from flax_glitch.config import CACHE, UsageError, keep_compiled
+from flax_glitch.files import ODD_NAMES, shown
 
 if TYPE_CHECKING:
     import flax_glitch.predict.predictor
-
-ODD_NAMES = "backslashreplace"
-"""How file names that are no UTF-8 are written."""
 
 
 def later(function: Callable[..., Any]) -> Callable[..., partial[None]]:
@@ -72,15 +70,15 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(shown(f"error: {error}\n"))
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as `head` does
         sys.exit(1)
     except (ValueError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(shown(f"error: {error}"))
     except OSError as error:
-        sys.exit(f"error: {error.filename or 'writing'}: {error.strerror or error}")
+        sys.exit(shown(f"error: {error.filename or 'writing'}: {error.strerror or error}"))
     except KeyboardInterrupt:
         sys.exit(130)
 

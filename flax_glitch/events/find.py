@@ -35,6 +35,12 @@ class Found:
     read: ReadStrain
     table: Path | None = None
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table; none if there is no table."""
+        rows = [one.row for one in self.triggers[:1]] or [one.row for one in self.faulty[:1]]
+        return [name for row in rows for name in row]
+
 
 def find(question: Question, progress: bool = False) -> Found:
     """Returns the events of a question; the strain of a single one is read at once.
@@ -74,7 +80,7 @@ def _asked(question: Question) -> tuple[str | None, float, float | None]:
 
 def _of_table(question: Question, table: str) -> Found:
     path = training_set_table(question.cache) if table == GRAVITYSPY else Path(table)
-    triggers, faulty = read_triggers(path)
+    triggers, faulty = read_triggers(path, question.detector)
     if question.local:
         return Found(triggers, faulty, partial(read_around, list_strain(question.local)), path)
 

@@ -19,10 +19,11 @@ class Question:
     gps: float | str | None = None
     """An event's time: GPS seconds, or UTC such as "2015-09-14 09:50:45.4"."""
     detector: str | None = None
-    """H1, L1 or V1, where the strain file doesn't tell."""
+    """H1, L1 or V1, where the strain file or the table doesn't tell."""
     triggers: str | None = None
-    """A CSV table with a time (gps, event_time, peak_time or time) and a detector (detector, ifo
-    or channel) a row; or gravityspy: the table of its training set, fetched from Zenodo."""
+    """A table with a time (gps, event_time, peak_time, time, end_time, …) and a detector (detector,
+    ifo or channel) a row: CSV, other text, ECSV, LIGO_LW XML, Omicron's or PyCBC's HDF5, gzipped
+    too; or gravityspy: the table of its training set, fetched from Zenodo."""
     strain: str | None = None
     """A file of strain, for a table also a folder of them; or gwosc: fetched from GWOSC."""
     gps_start: float | str | None = None

@@ -1,29 +1,27 @@
 """Tables of triggers: when and in which detector something was seen, and what it was called."""
 
-import csv
 import dataclasses
 import hashlib
 import math
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 
-from flax_glitch.files import download
+from flax_glitch.events.tables import (
+    COLUMNS,
+    Table,
+    TriggerError,
+    has,
+    named_detector,
+    open_table,
+    plain,
+)
+from flax_glitch.files import download, restored
 from flax_glitch.strain.files import DETECTOR
 from flax_glitch.strain.remote import one_line_offline
-
-COLUMNS = {
-    "time": ("gps", "event_time", "peak_time", "time"),
-    "detector": ("detector", "ifo", "channel"),
-    "id": ("id", "gravityspy_id"),
-    "label": ("label", "ml_label"),
-}
-"""What columns are called: here, in Gravity Spy's tables and in Omicron's. The first counts.
-
-`peak_time_ns`, where there is one, is added to `peak_time`. A channel is one such as
-`H1:GDS-CALIB_STRAIN`.
-"""
 
 ZENODO = "https://zenodo.org"
 """The only host that is asked for the training set's table."""
@@ -33,10 +31,6 @@ TRAINING_SET = "records/1476551/files/trainingset_v1d1_metadata.csv"
 
 _ID = re.compile(r"[\w.+-]{1,99}", re.ASCII)  # it becomes part of a file name
 _LETTERS = string.ascii_letters
-
-
-class TriggerError(ValueError):
-    """A table or a row of it that can't be used: one line that says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +44,8 @@ class Trigger:
     gps: float
     id: str
     label: str | None = None
+    row: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    """All cells of its row, by column."""
 
     @property
     def name(self) -> str:
@@ -63,6 +59,7 @@ class FaultyRow:
 
     name: str
     reason: str
+    row: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
 
 def event_name(detector: str, gps: float) -> str:
@@ -87,83 +84,84 @@ def training_set_table(cache: Path, host: str = ZENODO) -> Path:
     with one_line_offline(url, "table"):
         path = download(url, cache / "triggers" / Path(url).name)
     try:
-        next(_rows(path), None)
+        _refuse_missing(path, open_table(path), "")
     except TriggerError:
         path.unlink()  # a network's login page, say; it must not stay
         raise
     return path
 
 
-def read_triggers(path: Path) -> tuple[list[Trigger], list[FaultyRow]]:
-    """Returns the triggers of a CSV table in time order by detector, and its faulty rows.
+def read_triggers(path: Path, detector: str | None = None) -> tuple[list[Trigger], list[FaultyRow]]:
+    """Returns the triggers of a table in time order by detector, and its faulty rows.
+
+    `detector` is that of rows which don't tell. Without it, the only one that the file's name
+    tells, or its comments.
 
     Raises:
-        TriggerError: if the table can't be read, or has no column for time or detector.
+        TriggerError: if the table can't be read, or doesn't tell time or detector.
     """
+    table = open_table(path)
+    detector = detector or named_detector(path, table)
+    _refuse_missing(path, table, detector)
     triggers: dict[tuple[str, str], Trigger] = {}
     faulty = []
-    for line, row in _rows(path):
+    for place, cells in table.rows:
+        row = dict(zip_longest(table.columns, cells[: len(table.columns)], fillvalue=""))
+        row = {name: restored(cell.strip()) for name, cell in row.items() if name}
         try:
-            trigger = _trigger(row)
+            trigger = _trigger(row, detector)
             if (trigger.detector, trigger.id) in triggers:
                 raise TriggerError(f"repeats {trigger.detector}_{trigger.id} of an earlier row")
             triggers[trigger.detector, trigger.id] = trigger
         except TriggerError as error:
-            faulty.append(FaultyRow(f"{path.name}, line {line}", str(error)))
+            faulty.append(FaultyRow(f"{path.name}, {place}", str(error), row))
     if not triggers and not faulty:
         raise TriggerError(f"{path}: a table without rows")
     order = sorted(triggers.values(), key=lambda trigger: (trigger.detector, trigger.gps))
     return order, faulty
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yields each row by lower-case column, with its line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-            reader = csv.DictReader(lines, restval="")
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-            _refuse_missing(path, reader.fieldnames)
-            for row in reader:
-                row.pop(None, None)  # cells beyond the last column  # type: ignore[call-overload]
-                yield reader.line_num, {name: value.strip() for name, value in row.items()}
-    except csv.Error as error:
-        raise TriggerError(f"{path}: is no CSV table ({error})") from error
-
-
-def _refuse_missing(path: Path, columns: list[str]) -> None:
+def _refuse_missing(path: Path, table: Table, detector: str) -> None:
+    needed = ("time",) if detector else ("time", "detector")
     missing = [
         f"the {what} (known: {', '.join(COLUMNS[what])})"
-        for what in ("time", "detector")
-        if not set(COLUMNS[what]) & set(columns)
+        for what in needed
+        if not has(table.columns, what)
     ]
     if missing:
-        here = ", ".join(columns[:30]) or "none"
-        raise TriggerError(f"{path}: has no column for {' nor for '.join(missing)}; it has {here}")
+        here = ", ".join(table.columns[:30]) or "none"
+        raise TriggerError(
+            f"{path}: has no column for {' nor for '.join(missing)}; it has {here}",
+            "" if len(missing) > 1 or not has(table.columns, "time") else "give detector",
+        )
 
 
-def _trigger(row: Mapping[str, str]) -> Trigger:
-    detector = _cell(row, "detector")[1].partition(":")[0].upper()
+def _trigger(row: Mapping[str, str], assumed: str) -> Trigger:
+    said = {plain(name): cell for name, cell in row.items()}
+    detector = (_cell(said, "detector")[1].partition(":")[0] or assumed).upper()
     if not DETECTOR.fullmatch(detector):
         raise TriggerError(f"detector {detector!r} is none such as H1, L1 or V1")
-    gps = _gps(row)
-    id = _cell(row, "id")[1] or stable_id(detector, gps)
+    gps = _gps(said)
+    id = _cell(said, "id")[1] or stable_id(detector, gps)
     if not _ID.fullmatch(id):
         raise TriggerError(f"id {id!r} can't be part of a file name; use 1 to 99 letters or digits")
-    return Trigger(detector, gps, id, _cell(row, "label")[1] or None)
+    return Trigger(detector, gps, id, _cell(said, "label")[1] or None, row)
 
 
 def _cell(row: Mapping[str, str], what: str) -> tuple[str, str]:
     """Returns the first column that says something, and what it says."""
-    return next(((name, row[name]) for name in COLUMNS[what] if row.get(name)), ("", ""))
+    names = map(plain, COLUMNS[what])
+    return next(((name, row[name]) for name in names if row.get(name)), ("", ""))
 
 
 def _gps(row: Mapping[str, str]) -> float:
     column, said = _cell(row, "time")
-    nanoseconds = row.get("peak_time_ns") if column == "peak_time" else None
     try:
-        gps = float(said) + 1e-9 * float(nanoseconds or 0)
+        gps = float(said) + 1e-9 * float(row.get(f"{column}ns") or 0)
     except ValueError:
         raise TriggerError(f"time {said!r} is no GPS seconds") from None
     if not math.isfinite(gps) or gps <= 0:
         raise TriggerError(f"time {said} is no GPS seconds")
+    if Decimal(said).as_tuple().exponent > 0:  # type: ignore[operator]  # it is finite
+        raise TriggerError(f"time {said} has too few digits for a glitch; write all of them")
     return gps

@@ -15,6 +15,7 @@ from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import NONE_OF_THE_ABOVE
 from flax_glitch.config import BALANCED
+from flax_glitch.files import harmless
 from flax_glitch.predict.calibration import conformal_set
 from flax_glitch.strain.picture import png
 from flax_glitch.times import to_utc
@@ -52,7 +53,8 @@ COLUMNS = (
 """Columns of the CSV before one probability a class: class and confidence are the glitch's, over
 all its views; the model is the hash of its arrays. Of strain there is a row a glitch, with GPS
 time, UTC and Q; of pictures a row each. A set has the classes that hold the truth with the coverage
-that is asked for; the prior is how often each class is taken to come.
+that is asked for; the prior is how often each class is taken to come. After the probabilities come
+the columns of the table that was given, `table_` before names that are here already.
 """
 
 
@@ -82,6 +84,7 @@ class Prediction:
         knows_outliers: whether the model learned what `ood_score` tells, see `classes.OUTLIER`.
         pixels: its pictures as the network saw them, of `Predictor.predict` alone: of many
             verdicts they would fill the memory.
+        row: the cells of its row, by column, where a table was given.
     """
 
     names: tuple[str, ...]
@@ -101,6 +104,7 @@ class Prediction:
     prior: str = BALANCED
     knows_outliers: bool = False
     pixels: tuple[Picture, ...] = ()
+    row: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -179,6 +183,8 @@ class Failure:
 
     input: str
     error: str
+    row: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """As in `Prediction`."""
 
     def to_frame(self) -> "pandas.DataFrame":
         """Returns a row with the columns of the CSV."""
@@ -203,10 +209,12 @@ def as_objects(
 
     The geometry is the layout by which a picture was cropped, see `Prediction`; "unknown" was used
     whole. Where strain was given, there is one object a glitch, with its time and Q. With a
-    coverage there is also the set of classes that holds the true one with this chance.
+    coverage there is also the set of classes that holds the true one with this chance, and with a
+    table its row.
     """
+    table = {"table": dict(result.row)} if result.row else {}
     if isinstance(result, Failure):
-        return [{"input": result.input, "error": result.error}]
+        return [{"input": result.input, "error": result.error, **table}]
     windows = _window_names(result.durations)
     best = [ranked(result.names, row)[0] for row in result.per_view]
     verdict = {
@@ -226,6 +234,7 @@ def as_objects(
         **({"set": result.classes(coverage)} if coverage else {}),
         "prior": result.prior,
         "model": dict(model),
+        **table,
     }
     if result.gps is not None:
         verdict["geometry"] = "strain"
@@ -245,24 +254,46 @@ def render(
     top_k: int = 5,
     header: bool = True,
     coverage: float | None = None,
+    table: Sequence[str] = (),
 ) -> Iterator[str]:
     """Yields the text of results piece by piece: JSON and CSV as they come, a table at the end.
 
     JSON has one object a line and picture, CSV a row a picture, and the table a row a glitch with
     its `top_k` classes; of strain there is one object or row a glitch. With a coverage there are
-    also the sets of classes that hold the true one with this chance.
+    also the sets of classes that hold the true one with this chance. `table` has the columns of the
+    table that was given.
     """
     if form == "table":
         yield as_table(list(results), top_k, coverage)
         return
-    columns = (*COLUMNS, *(f"p({name})" for name in classes))
     if form == "csv" and header:
-        yield _csv(columns, [dict(zip(columns, columns, strict=True))])
+        yield csv_header(classes, table)
+    columns = csv_columns(classes, table)
+    carrying = columns[len(columns) - len(table) :]
     for result in results:
         if form == "json":
             yield "".join(json.dumps(item) + "\n" for item in as_objects(result, model, coverage))
         else:
-            yield _csv(columns, _csv_rows(result, model, coverage))
+            carried = {
+                ours: result.row.get(name, "") for ours, name in zip(carrying, table, strict=True)
+            }
+            yield _csv(columns, [row | carried for row in _csv_rows(result, model, coverage)])
+
+
+def csv_columns(classes: Sequence[str], table: Sequence[str] = ()) -> tuple[str, ...]:
+    """Returns the columns of the CSV for a model's classes, and for the columns of a table."""
+    columns = [*COLUMNS, *(f"p({name})" for name in classes)]
+    for name in table:
+        while name in columns:
+            name = f"table_{name}"
+        columns.append(name)
+    return tuple(columns)
+
+
+def csv_header(classes: Sequence[str], table: Sequence[str] = ()) -> str:
+    """Returns the first line of the CSV."""
+    columns = csv_columns(classes, table)
+    return _csv(columns, [dict(zip(columns, columns, strict=True))])
 
 
 def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: float | None) -> str:
@@ -297,7 +328,10 @@ def _by_class(result: Prediction, values: np.ndarray) -> dict[str, float]:
 
 def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
-    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(rows)
+    cells = (
+        {name: harmless(v) if isinstance(v, str) else v for name, v in row.items()} for row in rows
+    )
+    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(cells)
     return text.getvalue()
 
 
@@ -305,7 +339,7 @@ def _csv_rows(
     result: Prediction | Failure, model: Mapping[str, str], coverage: float | None
 ) -> list[dict[str, Any]]:
     if isinstance(result, Failure):
-        return as_objects(result, model)
+        return [{"input": result.input, "error": result.error}]
     rows = []
     for item, own in zip(as_objects(result, model, coverage), result.per_view, strict=False):
         kept = {name: value for name, value in item.items() if name in COLUMNS}
