@@ -9,7 +9,6 @@ from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.files import read_strain
 from flax_glitch.strain.picture import scan
 
-
 SIZES = {"default": 40e6, "fast": 3e6}
 """Bytes that each may have at most."""
 
