@@ -4,6 +4,7 @@ import csv
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import numpy as np
 import pytest
 import requests
@@ -88,6 +89,28 @@ def test_an_event_in_a_file_gets_one_object_with_its_time_and_q(classify, place,
     assert item["q"] == pytest.approx(5.66) and list(item["per_view"]) == item["views"]
     assert item["views"] == ["0.5", "1.0", "2.0", "4.0"]
     assert item["gravityspy_id"] == stable_id("H1", 1012.25)
+
+
+def test_the_channel_that_is_asked_for_is_used_and_stands_in_every_answer(classify, place, capsys):
+    with h5py.File("frame.h5", "w") as file:
+        for name in ("H1:DCS-CALIB_STRAIN_C01", "H1:DCS-CALIB_STRAIN_C02", "H1:INJ-STRAIN"):
+            file[name] = NOISE
+            file[name].attrs.update(x0=1000.0, dx=1 / RATE, channel=name)
+    ask = ("--gps", 1012.25, "--strain", "frame.h5")
+    assert classify(*ask) == (
+        "error: frame.h5: has 2 channels that may be the strain: H1:DCS-CALIB_STRAIN_C01, "
+        "H1:DCS-CALIB_STRAIN_C02; give --channel"
+    )
+    chosen = (*ask, "--channel", "DCS-CALIB_STRAIN_C02")
+    said = {}
+    for form in ("table", "json", "csv"):
+        assert classify(*chosen, "--format", form) == 0
+        said[form] = capsys.readouterr().out
+    name = "H1:DCS-CALIB_STRAIN_C02"
+    assert said["table"].endswith(f"channel: {name}\n")
+    assert json.loads(said["json"])["channel"] == name
+    assert [row["channel"] for row in csv.DictReader(said["csv"].splitlines())] == [name]
+    assert "correct --channel" in classify(*ask, "--channel", "H1:GDS")
 
 
 def test_samples_alone_are_told_their_time_rate_and_detector(classify, place, transform):

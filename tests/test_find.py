@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from gwosc_server import RATE, write_strain
@@ -11,8 +12,8 @@ from flax_glitch import events, strain
 from flax_glitch.events.find import find, list_strain, read_around
 from flax_glitch.events.question import Question
 from flax_glitch.events.triggers import Trigger, stable_id
+from flax_glitch.strain.channels import StrainError
 from flax_glitch.strain.files import Strain, block, read_strain
-from flax_glitch.strain.formats import StrainError
 from flax_glitch.strain.gwosc import PRESETS
 
 
@@ -62,6 +63,23 @@ def test_a_question_finds_one_event_and_its_strain(folder):
     assert found.triggers == [Trigger("H1", 1060.5, stable_id("H1", 1060.5))]
     strain = found.read("H1", 1060.5)
     assert (strain.start, strain.duration, found.faulty, found.table) == (1050, 32, [], None)
+
+
+def test_a_file_of_two_detectors_is_there_for_both(tmp_path):
+    path = tmp_path / "both.hdf"
+    with h5py.File(path, "w") as file:
+        for factor, detector in ((1, "H1"), (2, "L1")):
+            name = f"{detector}/strain"
+            file[name] = factor * np.random.default_rng(0).standard_normal(20 * RATE)
+            file[name].attrs.update(start_time=1000.0, delta_t=1 / RATE)
+    files = list_strain(tmp_path)
+    assert [(file.detector, file.start, file.end) for file in files] == [
+        ("H1", 1000, 1020),
+        ("L1", 1000, 1020),
+    ]
+    one, other = (read_around(files, detector, 1010.0) for detector in ("H1", "L1"))
+    np.testing.assert_array_equal(2 * one.values, other.values)
+    assert (other.detector, other.channel) == ("L1", "L1/strain")
 
 
 def test_a_question_finds_a_tables_events_and_the_folder_that_holds_their_strain(folder):

@@ -177,6 +177,81 @@ def test_missing_files_and_folders_are_told(tmp_path):
         read_strain(tmp_path)
 
 
+def series(file, name, values, /, **attributes):
+    file.create_dataset(name, data=values, compression="gzip").attrs.update(attributes)
+
+
+def gwpy_series(file, name, values, /, **attributes):
+    """Writes as GWpy 4's `TimeSeries.write(format="hdf5")` does."""
+    timed = {"x0": float(START), "dx": 1 / RATE, "xunit": "s", "unit": "strain", "name": name}
+    series(file, name, values, **timed, **attributes)
+
+
+def pycbc_series(file, name, values):
+    """Writes as PyCBC's `TimeSeries.save` does."""
+    series(file, name, values, start_time=float(START), delta_t=1 / RATE)
+
+
+def test_hdf5_of_gwpy_and_pycbc_is_read(tmp_path):
+    values = noise(2)
+    for number, (write, name, channel) in enumerate(
+        (
+            (gwpy_series, "H1:GDS-CALIB_STRAIN", "H1:GDS-CALIB_STRAIN"),
+            (gwpy_series, "H1", "H1"),
+            (pycbc_series, "H1/strain", "H1/strain"),
+            (pycbc_series, "data", "data"),
+        )
+    ):
+        path = tmp_path / f"H1_{number}.hdf"
+        with h5py.File(path, "w") as file:
+            write(file, name, values)
+        strain = read_strain(path, around=(START + 1.0, START + 9.0))
+        np.testing.assert_array_equal(strain.values, values[RATE:])
+        assert (strain.start, strain.sample_rate) == (START + 1, RATE)
+        assert (strain.detector, strain.channel) == ("H1", channel)
+
+
+def test_what_gwpy_writes_itself_is_read(tmp_path):
+    timeseries = pytest.importorskip("gwpy.timeseries")
+    path = tmp_path / "both.h5"
+    for channel in ("L1:GDS-CALIB_STRAIN", "H1:GDS-CALIB_STRAIN", "H1:INJ-STRAIN"):
+        values = noise(2) * (1 + (channel[0] == "L"))
+        one = timeseries.TimeSeries(values, t0=START, sample_rate=RATE, channel=channel)
+        one.write(path, path=channel, append=True)
+        one.psd(1).write(path, path=f"psd/{channel}", append=True)
+    strain = read_strain(path, detector="L1")
+    assert (strain.detector, strain.channel) == ("L1", "L1:GDS-CALIB_STRAIN")
+    np.testing.assert_array_equal(strain.values, 2 * noise(2))
+    assert read_strain(path, detector="H1").channel == "H1:GDS-CALIB_STRAIN"
+    assert read_strain(path, channel="INJ-STRAIN").detector == "H1"
+    with pytest.raises(StrainError, match=r"both.h5: holds strain of H1 and L1$") as caught:
+        read_strain(path)
+    assert caught.value.cure == "give detector"
+
+
+def test_hdf5_without_a_series_in_time_or_with_too_many_is_refused(tmp_path):
+    path = tmp_path / "H1.h5"
+    with h5py.File(path, "w") as file:
+        gwpy_series(file, "mask", np.ones(4, np.uint32))
+        gwpy_series(file, "bits", np.ones(4, np.int32), bits="a")
+        series(file, "psd", noise(1), x0=0.0, dx=1.0, xunit="Hz")
+        series(file, "spectrogram", np.zeros((4, 4)), x0=0.0, dx=1.0, xunit="s")
+        series(file, "triggers", np.zeros(4))
+    with pytest.raises(StrainError, match="has no data set strain/Strain, nor one with start"):
+        read_strain(path)
+    with h5py.File(path, "a") as file:
+        for name in ("a", "b"):
+            pycbc_series(file, f"H1/{name}", noise(1))
+    with pytest.raises(StrainError, match="2 channels that may be the strain: H1/a, H1/b"):
+        read_strain(path)
+    assert read_strain(path, channel="H1/b").channel == "H1/b"
+    with h5py.File(path, "a") as file:
+        for number in range(1000):
+            file.create_group(f"g{number}")
+    with pytest.raises(StrainError, match=r"has more than 1,000 groups and data sets"):
+        read_strain(path)
+
+
 def test_hdf5_that_leads_to_other_files_or_to_too_much_memory_is_refused(tmp_path, write):
     write(noise(1), "secret.hdf5")
     for name in ("link", "raw", "virtual", "chunks", "none"):
@@ -198,6 +273,11 @@ def test_hdf5_that_leads_to_other_files_or_to_too_much_memory_is_refused(tmp_pat
                     )
         with pytest.raises(StrainError, match=r"has (no data set strain/Strain|chunks of \(2684)"):
             read_strain(path)
+        with h5py.File(path, "a") as file:
+            if isinstance(file.get("strain/Strain", getlink=True), h5py.HardLink):
+                file["strain/Strain"].attrs.update(start_time=1.0, delta_t=1.0)
+        with pytest.raises(StrainError, match=r"has (no data set strain/Strain|chunks of \(2684)"):
+            read_strain(path, channel="Strain" if name == "link" else None)
 
 
 def test_gwf_is_read_by_gwpy_where_its_reader_is_installed(tmp_path, monkeypatch):
@@ -214,9 +294,10 @@ def test_gwf_is_read_by_gwpy_where_its_reader_is_installed(tmp_path, monkeypatch
     strain = read_strain(path)
     np.testing.assert_array_equal(strain.values, noise(8))
     assert (strain.start, strain.sample_rate, strain.detector) == (START, RATE, "V1")
+    assert strain.channel == "V1:Hrec_hoft_16384Hz"
     assert asked == [(path, "V1:Hrec_hoft_16384Hz")]
     del names[1:]
-    with pytest.raises(StrainError, match="has no channel called strain or hoft"):
+    with pytest.raises(StrainError, match="has no channel known as strain; it has V1:DQ"):
         read_strain(path)
     monkeypatch.setitem(sys.modules, "gwpy.io.gwf", None)
     with pytest.raises(StrainError, match=r"pip install 'flax-glitch\[gwf\]'"):

@@ -114,6 +114,6 @@ def _companions(kind: str, local: bool) -> set[str]:
     if kind == "pictures":
         return set()
     if kind == "--triggers":
-        return {"--strain", "--pictures"}
-    of_a_file = {"--gps-start", "--sample-rate"} if local else set()
+        return {"--strain", "--pictures"} | ({"--channel"} if local else set())
+    of_a_file = {"--channel", "--gps-start", "--sample-rate"} if local else set()
     return {"--detector", "--strain", "--pictures"} | of_a_file

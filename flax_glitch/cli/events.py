@@ -16,10 +16,15 @@ from flax_glitch.events.find import Found, find
 from flax_glitch.events.question import GRAVITYSPY, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger, TriggerError
-from flax_glitch.strain.formats import StrainError
+from flax_glitch.strain.channels import StrainError
 from flax_glitch.strain.picture import Scan
 
-OPTIONS = {"start": "--gps-start", "sample rate": "--sample-rate", "detector": "--detector"}
+OPTIONS = {
+    "start": "--gps-start",
+    "sample rate": "--sample-rate",
+    "detector": "--detector",
+    "channel": "--channel",
+}
 """What a strain file may not say, and the options to say it."""
 
 CURES = {
@@ -37,7 +42,9 @@ COLUMNS = ("input", "detector", "gps", "id", "label", "error")
 Row = tuple[str | float | None, ...]
 
 
-def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) -> None:
+def draw_triggers(
+    triggers: str, strain: str, out: Path, channel: str | None = None, cache: Path = CACHE
+) -> None:
     """Draw the pictures of a table of triggers, as Gravity Spy does, four windows a glitch.
 
     They lie in a folder a class where the table has labels, so that `train_flax.py --source` takes
@@ -54,10 +61,11 @@ def draw_triggers(triggers: str, strain: str, out: Path, cache: Path = CACHE) ->
             or ml_label) a row; or gravityspy: that of its training set, fetched from Zenodo.
         strain: A folder of strain files, or gwosc: fetched from GWOSC.
         out: Folder to write to.
+        channel: The channel that is the strain, where files have several that may be.
         cache: Folder for what is fetched.
     """
     keep_compiled(cache)
-    found = find_events(Question(triggers=triggers, strain=strain, cache=cache))
+    found = find_events(Question(triggers=triggers, strain=strain, channel=channel, cache=cache))
     for notice in unknown_classes(one.label for one in found.triggers if one.label):
         sys.stderr.write(f"note: {notice}\n")
     out.mkdir(parents=True, exist_ok=True)

@@ -14,14 +14,15 @@ from flax_glitch.events.triggers import (
     stable_id,
     training_set_table,
 )
+from flax_glitch.strain.channels import SeveralDetectorsError, StrainError
 from flax_glitch.strain.files import LENGTHS, Strain, read_strain
-from flax_glitch.strain.formats import StrainError, one_line, open_recording
+from flax_glitch.strain.formats import one_line, open_recording
 from flax_glitch.strain.gwosc import PRESETS, event_time, fetch
 
 ReadStrain = Callable[[str, float], Strain]
 """Returns strain around an event, by detector and GPS time, or raises StrainError."""
 
-_SUFFIXES = frozenset({".hdf5", ".h5", ".gwf"})
+_SUFFIXES = frozenset({".hdf5", ".h5", ".hdf", ".gwf"})
 _NAME = re.compile(r"[A-Z]-(?P<detector>[A-Z]1)_.+-(?P<start>\d+)-(?P<seconds>\d+)\.\w+")
 """As H-H1_GWOSC_4KHZ_R1-1126257415-4096.hdf5 (LIGO-T010150)."""
 
@@ -50,6 +51,7 @@ def find(question: Question, progress: bool = False) -> Found:
         strain = read_strain(
             question.local,
             detector=question.detector,
+            channel=question.channel,
             gps_start=question.gps_start,
             sample_rate=question.sample_rate,
             around=(gps - LENGTHS[0], gps + LENGTHS[0]),
@@ -67,7 +69,8 @@ def _of_table(question: Question, table: str) -> Found:
     path = training_set_table(question.cache) if table == GRAVITYSPY else Path(table)
     triggers, faulty = read_triggers(path)
     if question.local:
-        return Found(triggers, faulty, partial(read_around, list_strain(question.local)), path)
+        files = list_strain(question.local, question.channel)
+        return Found(triggers, faulty, partial(read_around, files, channel=question.channel), path)
 
     def read(detector: str, gps: float) -> Strain:
         return fetch(gps, detector, question.cache, progress=False)
@@ -85,8 +88,10 @@ class StrainFile:
     end: float
 
 
-def list_strain(path: Path) -> list[StrainFile]:
+def list_strain(path: Path, channel: str | None = None) -> list[StrainFile]:
     """Returns the strain files (HDF5, .gwf) of a folder and the folders in it, or the one file.
+
+    A file of several detectors is there once for each.
 
     A file is known by its name, or opened if its name is of another kind than GWOSC's.
 
@@ -95,16 +100,19 @@ def list_strain(path: Path) -> list[StrainFile]:
     """
     found = sorted(path.rglob("*")) if path.is_dir() else [path]
     files = [
-        _covered(file)
+        covered
         for file in found
         if file.suffix.lower() in _SUFFIXES and file.is_file() and not file.name.startswith(".")
+        for covered in _covered(file, channel)
     ]
     if not files:
         raise StrainError(f"{path}: no strain files there (.hdf5, .h5 or .gwf); give their folder")
     return files
 
 
-def read_around(files: Sequence[StrainFile], detector: str, gps: float) -> Strain:
+def read_around(
+    files: Sequence[StrainFile], detector: str, gps: float, channel: str | None = None
+) -> Strain:
     """Returns the strain that `block` wants of an event, from the file that reaches furthest.
 
     Raises:
@@ -120,14 +128,22 @@ def read_around(files: Sequence[StrainFile], detector: str, gps: float) -> Strai
     longest = LENGTHS[0]
     best = max(covering, key=lambda file: min(gps - file.start, file.end - gps, longest / 2))
     begin = min(max(gps - longest / 2, best.start), max(best.start, best.end - longest))
-    return read_strain(best.path, detector=detector, around=(begin - 1, begin + longest + 1))
+    around = begin - 1, begin + longest + 1
+    return read_strain(best.path, detector=detector, channel=channel, around=around)
 
 
-def _covered(path: Path) -> StrainFile:
+def _covered(path: Path, channel: str | None) -> list[StrainFile]:
     if match := _NAME.fullmatch(path.name):
         start = float(match["start"])
-        return StrainFile(path, match["detector"], start, start + float(match["seconds"]))
-    with one_line(str(path)), open_recording(path) as recording:
+        return [StrainFile(path, match["detector"], start, start + float(match["seconds"]))]
+    try:
+        return [_opened(path, None, channel)]
+    except SeveralDetectorsError as error:
+        return [_opened(path, detector, channel) for detector in error.detectors]
+
+
+def _opened(path: Path, detector: str | None, channel: str | None) -> StrainFile:
+    with one_line(str(path)), open_recording(path, detector, channel) as recording:
         if recording.start is None or recording.sample_rate is None or recording.detector is None:
             raise StrainError(f"{path}: doesn't say its time, rate and detector; name it as GWOSC")
         seconds = len(recording.samples) / recording.sample_rate

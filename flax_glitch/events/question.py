@@ -18,12 +18,14 @@ class Question:
     gps: float | None = None
     """An event's time, GPS seconds."""
     detector: str | None = None
-    """H1, L1 or V1, where the strain file doesn't tell."""
+    """H1, L1 or V1, where the strain file doesn't tell, or has several."""
     triggers: str | None = None
     """A CSV table with a time (gps, event_time, peak_time or time) and a detector (detector, ifo
     or channel) a row; or gravityspy: the table of its training set, fetched from Zenodo."""
     strain: str | None = None
     """A file of strain, for a table also a folder of them; or gwosc: fetched from GWOSC."""
+    channel: str | None = None
+    """The channel that is the strain, where the file has several that may be."""
     gps_start: float | None = None
     """GPS seconds of the first sample of a strain file that doesn't tell, such as .npy."""
     sample_rate: float | None = None

@@ -45,6 +45,7 @@ class _View(NamedTuple):
     geometry: str
     gps: float | None = None
     q: float | None = None
+    channel: str | None = None
 
 
 class Predictor:
@@ -210,8 +211,9 @@ class Predictor:
 
     def _views(self, scan: Scan, id: str | None) -> list[_View]:
         name, shape = event_name(scan.detector, scan.gps), self.preprocessing.shape
+        strain = scan.gps, scan.q, scan.channel
         return [
-            _View(name, scan.detector, id, window, resize(p, *shape), "strain", scan.gps, scan.q)
+            _View(name, scan.detector, id, window, resize(p, *shape), "strain", *strain)
             for window, p in scan.views.items()
         ]
 
@@ -281,6 +283,7 @@ class Predictor:
             probabilities=under(own, *frequencies),
             gps=first.gps,
             q=first.q,
+            channel=first.channel,
             raw=raw,
             ood_score=float(unlikeness(whole, colours, self.classes)),
             calibration=self.calibration[len(glitch) - 1] if self.calibration else None,

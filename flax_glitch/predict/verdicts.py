@@ -26,6 +26,7 @@ COLUMNS = (
     "ifo",
     "gps",
     "q",
+    "channel",
     "view",
     "views",
     "class",
@@ -61,6 +62,7 @@ class Prediction:
         probabilities: class probabilities of the glitch, calibrated if the model is, and then put
             under the prior.
         gps: its time in GPS seconds, where strain was given, as is the Q of its pictures.
+        channel: what its strain was read from, where the file has names.
         raw: logits that `own` is the softmax of, at the calibration's temperature; the mean of
             its pictures', or the network's own if it judges them together.
         ood_score: how unlike the training pictures it is, see `calibration.unlikeness`; whatever
@@ -82,6 +84,7 @@ class Prediction:
     probabilities: np.ndarray
     gps: float | None = None
     q: float | None = None
+    channel: str | None = None
     raw: np.ndarray | None = None
     ood_score: float | None = None
     calibration: Calibration | None = None
@@ -186,7 +189,8 @@ def as_objects(
         "model": dict(model),
     }
     if result.gps is not None:
-        return [{"input": result.inputs[0], "gps": result.gps, "q": result.q, **verdict}]
+        strain = {"gps": result.gps, "q": result.q, "channel": result.channel}
+        return [{"input": result.inputs[0], **strain, **verdict}]
     return [
         {"input": name, "view": window, **verdict}
         for name, window in zip(result.inputs, windows, strict=True)
@@ -234,6 +238,8 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
     ]
     lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
     lines += [f"prior: {result.prior}" for result in verdicts[:1]]
+    channels = dict.fromkeys(result.channel for result in verdicts if result.channel)
+    lines += [f"channel: {channel}" for channel in channels]
     failures = [result for result in results if isinstance(result, Failure)]
     lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
     return "".join(line + "\n" for line in lines if verdicts or failures)

@@ -2,7 +2,6 @@
 
 import io
 import math
-import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,14 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flax_glitch.arrays import Samples
-from flax_glitch.strain.formats import (
-    MAX_SAMPLES,
-    Recording,
-    StrainError,
-    gwosc_layout,
-    one_line,
-    open_recording,
-)
+from flax_glitch.strain.channels import DETECTOR, StrainError, detector_of
+from flax_glitch.strain.formats import MAX_SAMPLES, Recording, in_hdf5, one_line, open_recording
 from flax_glitch.strain.whitening import SAMPLE_RATE
 
 MIN_SAMPLE_RATE = 4096
@@ -34,9 +27,6 @@ NEAR = 3.0
 
 STUCK = 0.1
 """Seconds without any change that are no data: some files mark gaps by zeros."""
-
-DETECTOR = re.compile(r"(?<![A-Za-z0-9])[GHKLV]1(?![A-Za-z0-9])")
-"""A detector's name as a word of a file's name, as in H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5."""
 
 Value = TypeVar("Value", float, str)
 
@@ -55,6 +45,8 @@ class Strain:
     """Hz, a whole number."""
     detector: str
     """Such as H1."""
+    channel: str | None = None
+    """The channel or data set that it was read from, where a file has names."""
 
     @property
     def duration(self) -> float:
@@ -74,6 +66,7 @@ def read_strain(
     path: Path,
     *,
     detector: str | None = None,
+    channel: str | None = None,
     gps_start: float | None = None,
     sample_rate: float | None = None,
     around: Span | None = None,
@@ -81,9 +74,11 @@ def read_strain(
     """Returns the strain in a file, whose format is told by its content.
 
     Args:
-        path: HDF5 in GWOSC's layout; .npy; text with a column of strain, or with two, GPS time
-            and strain; .gwf where the extra `gwf` is installed.
-        detector: such as H1, where neither the file nor its name says it.
+        path: HDF5 in the layout of GWOSC, GWpy or PyCBC; .npy; text with a column of strain, or
+            with two, GPS time and strain; .gwf where the extra `gwf` is installed.
+        detector: such as H1, where neither the file nor its name says it, or where the file has
+            several.
+        channel: the one that is the strain, where the file has several that may be.
         gps_start: GPS seconds of the first sample, where the file doesn't say it.
         sample_rate: Hz, where the file doesn't say it.
         around: two GPS times; only what lies between them is read, as far as there is any.
@@ -92,16 +87,16 @@ def read_strain(
         StrainError: if the file can't be used or contradicts what is given.
     """
     given = Recording(None, gps_start, sample_rate, detector)
-    with one_line(str(path)), open_recording(path) as recording:
-        if not recording.detector and not detector and (name := DETECTOR.search(path.name)):
-            recording = replace(recording, detector=name[0])
+    with one_line(str(path)), open_recording(path, detector, channel) as recording:
+        if not recording.detector and not detector:
+            recording = replace(recording, detector=detector_of(path.name))
         return _strain(recording, given, str(path), around)
 
 
 def read_hdf5(file: io.RawIOBase, name: str, around: Span) -> Strain:
     """Reads what lies between two GPS times, and no more, of an open file of GWOSC's layout."""
     with one_line(name), h5py.File(file) as hdf5:
-        return _strain(gwosc_layout(hdf5, name), Recording(None), name, around)
+        return _strain(in_hdf5(hdf5, name), Recording(None), name, around)
 
 
 def block(strain: Strain, gps: float) -> tuple[Samples, float]:
@@ -196,7 +191,7 @@ def _strain(recording: Recording, given: Recording, name: str, around: Span | No
     if np.isinf(values).any():
         first = start + (part.start + int(np.isinf(values).argmax())) / rate
         raise StrainError(f"{name}: is infinite at GPS {first:.12g}; mark missing data by NaN")
-    return Strain(values, start + part.start / rate, rate, detector)
+    return Strain(values, start + part.start / rate, rate, detector, recording.channel)
 
 
 def _agreed(name: str, what: str, given: Value | None, found: Value | None) -> Value:

@@ -1,8 +1,7 @@
 """The formats that strain comes in: HDF5, .npy, text, .gwf."""
 
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from flax_glitch.arrays import Samples
 from flax_glitch.files import printable
+from flax_glitch.strain.channels import StrainError, choose, detector_of
 
 MAX_SAMPLES = 4096 * 16384
 """Samples read at most: GWOSC's largest file, 4,096 s at 16,384 Hz."""
@@ -26,23 +26,14 @@ MAX_TEXT_BYTES = 1_000_000_000
 MAX_HEADER_LINES, MAX_LINE = 100, 1000
 """The numbers of a text file begin within so many lines, of so many letters at most."""
 
-GWF_STRAIN = re.compile("strain|hoft", re.IGNORECASE)
-"""In the names of channels such as H1:GDS-CALIB_STRAIN and V1:Hrec_hoft_16384Hz."""
+MAX_OBJECTS = 1000
+"""Groups and data sets of an HDF5 file that are looked at, at most."""
 
+GWOSC_STRAIN = "strain/Strain"
+"""The data set of GWOSC's HDF5 files."""
 
-class StrainError(ValueError):
-    """Strain that can't be had or used: one line with the input, what is wrong and what would do.
-
-    `cure` is the key of what else helps, where whoever asked has a name for it.
-    """
-
-    def __init__(self, said: str, cure: str = "") -> None:
-        super().__init__(said)
-        self.cure = cure
-
-    def worded(self, cures: Mapping[str, str]) -> str:
-        """Returns the line with its cure, in the words of whoever asked."""
-        return f"{self}{cures.get(self.cure, '')}"
+ATTRIBUTES = (("x0", "dx"), ("start_time", "delta_t"))
+"""Of data sets that are series: start, GPS seconds, and spacing, as GWpy and PyCBC write them."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,8 @@ class Recording:
     sample_rate: float | None = None
     """Hz."""
     detector: str | None = None
+    channel: str | None = None
+    """Its name, where the file has names."""
 
 
 @contextmanager
@@ -63,7 +56,8 @@ def one_line(name: str) -> Iterator[None]:
     try:
         yield
     except StrainError as error:
-        raise type(error)(printable(str(error)), error.cure) from None
+        error.args = (printable(str(error)),)
+        raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ArithmeticError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error or type(error).__name__
         said = f"{name}: can't be read ({reason}); check the file"
@@ -71,17 +65,25 @@ def one_line(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_recording(path: Path) -> Iterator[Recording]:
-    """Opens a file of strain, whose format is told by its content."""
+def open_recording(
+    path: Path, detector: str | None = None, channel: str | None = None
+) -> Iterator[Recording]:
+    """Opens a file of strain, whose format is told by its content.
+
+    Detector and channel say which series of a file with several is wanted, see `choose`.
+    """
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(b"\x89HDF"):
         with h5py.File(path) as hdf5:
-            yield gwosc_layout(hdf5, str(path))
+            yield in_hdf5(hdf5, str(path), detector, channel)
+    elif head.startswith(b"IGWD"):
+        yield _gwf(path, detector, channel)
+    elif channel:
+        said = f"{path}: holds no channels by name"
+        raise StrainError(said, "correct channel")
     elif head.startswith(b"\x93NUMPY"):
         yield Recording(np.load(path, mmap_mode="r", allow_pickle=False))
-    elif head.startswith(b"IGWD"):
-        yield _gwf(path)
     elif head and b"\0" not in head:
         yield _text(path)
     else:
@@ -91,14 +93,33 @@ def open_recording(path: Path) -> Iterator[Recording]:
         )
 
 
-def gwosc_layout(file: h5py.File, name: str) -> Recording:
-    """Returns the strain in an open HDF5 file, laid out as GWOSC's ("What's in a data file?")."""
-    samples = _inside(file, "strain/Strain")
-    if samples is None:
-        raise StrainError(f"{name}: has no data set strain/Strain; give a file as from GWOSC")
-    # A chunk is decompressed as a whole.
-    if math.prod(samples.chunks or ()) > MAX_SAMPLES:
-        raise StrainError(f"{name}: has chunks of {samples.chunks} samples; write smaller ones")
+def in_hdf5(
+    file: h5py.File, name: str, detector: str | None = None, channel: str | None = None
+) -> Recording:
+    """Returns the strain in an open HDF5 file, laid out as GWOSC's, GWpy's or PyCBC's."""
+    gwosc = _inside(file, GWOSC_STRAIN)
+    if gwosc is not None and channel in (None, GWOSC_STRAIN):
+        return _of_gwosc(file, _in_small_chunks(gwosc, name), name)
+    series = _series(file, name)
+    if not series:
+        raise StrainError(
+            f"{name}: has no data set {GWOSC_STRAIN}, nor one with start and spacing as GWpy and "
+            "PyCBC write them; give such a file"
+        )
+    chosen = choose(name, list(series), detector, channel)
+    samples = _in_small_chunks(series[chosen], name)
+    start, spacing = next(pair for pair in ATTRIBUTES if set(pair) <= set(samples.attrs))
+    return Recording(
+        samples,
+        start=float(samples.attrs[start]),
+        sample_rate=round(1 / float(samples.attrs[spacing]), 6),
+        detector=detector_of(chosen) or detector_of(samples.name),
+        channel=chosen,
+    )
+
+
+def _of_gwosc(file: h5py.File, samples: h5py.Dataset, name: str) -> Recording:
+    """As gwosc.org's "What's in a data file?" says."""
     gps_start, detector = _one(file, "meta/GPSstart", name), _one(file, "meta/Detector", name)
     start = samples.attrs.get("Xstart", None if gps_start is None else gps_start[()])
     spacing = samples.attrs.get("Xspacing")
@@ -107,7 +128,52 @@ def gwosc_layout(file: h5py.File, name: str) -> Recording:
         start=None if start is None else float(start),
         sample_rate=None if spacing is None else round(1 / float(spacing), 6),
         detector=None if detector is None else detector.asstr()[()],
+        channel=GWOSC_STRAIN,
     )
+
+
+def _in_small_chunks(samples: h5py.Dataset, name: str) -> h5py.Dataset:
+    """The data set, of which a chunk is decompressed as a whole."""
+    if math.prod(samples.chunks or ()) > MAX_SAMPLES:
+        raise StrainError(f"{name}: has chunks of {samples.chunks} samples; write smaller ones")
+    return samples
+
+
+def _series(file: h5py.File, name: str) -> dict[str, h5py.Dataset]:
+    """The data sets that are a series in time, by their channel, or by where they are."""
+    found: list[h5py.Dataset] = []
+    seen: list[str] = []
+
+    def look(place: str, item: h5py.Group | h5py.Dataset) -> bool | None:
+        seen.append(place)
+        if isinstance(item, h5py.Dataset) and _own(item) and _is_series(item):
+            found.append(item)
+        return len(seen) > MAX_OBJECTS or None
+
+    if file.visititems(look):  # which follows no links to elsewhere
+        said = f"{name}: has more than {MAX_OBJECTS:,} groups and data sets"
+        raise StrainError(f"{said}; give the strain in a file of its own")
+    names = [_channel_of(item) for item in found]
+    if len(set(names)) < len(names):
+        names = [item.name.strip("/") for item in found]
+    return dict(zip(names, found, strict=True))
+
+
+def _is_series(item: h5py.Dataset) -> bool:
+    """Whether it is a series of GWpy's or PyCBC's in time: spectra and state vectors are none."""
+    timed = any(set(pair) <= set(item.attrs) for pair in ATTRIBUTES)
+    seconds = _told(item, "xunit") in ("", "s") and "bits" not in item.attrs
+    return timed and seconds and item.ndim == 1 and item.dtype.kind in "fi"
+
+
+def _channel_of(item: h5py.Dataset) -> str:
+    return _told(item, "channel") or _told(item, "name") or item.name.strip("/")
+
+
+def _told(item: h5py.Dataset, attribute: str) -> str:
+    """An attribute that is text; older GWpy's pickled channels are none."""
+    said = item.attrs.get(attribute, "")
+    return said if isinstance(said, str) and said.isprintable() else ""
 
 
 def _one(file: h5py.File, name: str, path: str) -> h5py.Dataset | None:
@@ -124,26 +190,28 @@ def _inside(file: h5py.File, name: str) -> h5py.Dataset | None:
     if not all(isinstance(link, h5py.HardLink) for link in links):
         return None
     dataset = file[name]
-    own = isinstance(dataset, h5py.Dataset) and not dataset.is_virtual and not dataset.external
-    return dataset if own else None
+    return dataset if isinstance(dataset, h5py.Dataset) and _own(dataset) else None
 
 
-def _gwf(path: Path) -> Recording:
+def _own(dataset: h5py.Dataset) -> bool:
+    """Whether its values are in the file itself."""
+    return not dataset.is_virtual and not dataset.external
+
+
+def _gwf(path: Path, detector: str | None, channel: str | None) -> Recording:
     try:
         from gwpy.io.gwf import get_channel_names
         from gwpy.timeseries import TimeSeries
 
-        names = [name for name in get_channel_names(path) if GWF_STRAIN.search(name)]
+        names = get_channel_names(path)
     except ImportError:
         raise StrainError(
             f"{path}: .gwf files need more packages: pip install 'flax-glitch[gwf]'"
         ) from None
-    if not names:
-        raise StrainError(f"{path}: has no channel called strain or hoft; give a file with one")
-    channel = min(names, key=len)  # not GDS-CALIB_STRAIN_CLEAN, where there is GDS-CALIB_STRAIN
-    series = TimeSeries.read(path, channel, format="gwf")
+    chosen = choose(str(path), names, detector, channel)
+    series = TimeSeries.read(path, chosen, format="gwf")
     rate = float(series.sample_rate.value)
-    return Recording(series.value, float(series.t0.value), rate, channel.split(":")[0])
+    return Recording(series.value, float(series.t0.value), rate, chosen.split(":")[0], chosen)
 
 
 def _text(path: Path) -> Recording:

@@ -165,7 +165,7 @@ def _joined(parts: Sequence[Strain], span: Span) -> Strain:
     for part in parts:
         first = round((part.start - span[0]) * rate)
         values[first : first + len(part.values)] = part.values
-    return Strain(values, float(span[0]), rate, parts[0].detector)
+    return Strain(values, float(span[0]), rate, parts[0].detector, parts[0].channel)
 
 
 def _keep(strain: Strain, path: Path) -> None:
