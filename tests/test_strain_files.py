@@ -323,7 +323,7 @@ def test_a_block_is_as_long_as_can_be_with_the_event_in_its_middle(
     assert found == pytest.approx(place, abs=1e-3)
 
 
-@pytest.mark.parametrize("rate", [4096, 8192, 10000, 16384])
+@pytest.mark.parametrize("rate", [3000, 4096, 4097, 8192, 16384, 65536])
 def test_a_tone_keeps_its_amplitude_its_phase_and_its_place_in_time(write, rate):
     time = np.arange(70 * rate) / rate
     values = 1e-21 * np.sin(2 * np.pi * 1000 * time) + 1e-20
@@ -383,6 +383,39 @@ def test_too_little_strain_about_an_event_is_told_with_the_numbers(write, values
     assert str(caught.value).startswith("H1's strain of GPS 1126259446 to ")
 
 
+def test_noise_goes_on_as_it_is_above_what_a_low_rate_can_hold(write):
+    samples, _ = block(strain_of(noise(32, 2048), write, rate=2048), START + 16.0)
+    density = np.abs(np.fft.rfft(samples)) ** 2
+    hertz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
+    bands = [(100, 900), (900, 1050), (1050, 2000), (2000, 4000)]
+    below, *above = (density[(hertz > low) & (hertz < high)].mean() for low, high in bands)
+    assert above == pytest.approx([below] * 3, rel=0.3)
+
+
 def test_strain_sampled_too_slowly_is_refused(write):
-    with pytest.raises(StrainError, match=r"has 2048 samples a second, too few .* 4096 Hz or more"):
-        block(strain_of(noise(10, 2048), write, rate=2048), START + 5.0)
+    with pytest.raises(StrainError, match=r"has 2047 samples a second; give strain of 2048 to 655"):
+        block(strain_of(noise(10, 2047), write, rate=2047), START + 5.0)
+
+
+@pytest.mark.parametrize("rate", [65537, 8388593])
+def test_a_made_up_rate_is_refused_unread(write, rate):
+    with pytest.raises(StrainError, match=rf"has {rate}\.0 samples a second; .* 65536 at most"):
+        read_strain(write(noise(1), "H1.npy"), gps_start=1.0, sample_rate=float(rate))
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32])
+def test_counts_and_short_floats_are_taken(write, kind):
+    values = (2000 * np.random.default_rng(0).normal(size=4 * RATE)).astype(kind)
+    strain = strain_of(values, write)
+    assert strain.values.dtype == np.float64
+    np.testing.assert_array_equal(strain.values, values)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-321])
+def test_values_that_no_strain_has_are_refused(write, value):
+    values = np.zeros(RATE)
+    values[1:4] = value, np.nan, -value / 2
+    with pytest.raises(
+        StrainError, match=r"its greatest value is .*e(\+308|-322), which no strain"
+    ):
+        strain_of(values, write)

@@ -73,8 +73,8 @@ def scan_triggers(triggers: Iterable[Trigger], read: ReadStrain) -> Outcomes:
         if isinstance(ready, StrainError):
             yield trigger, ready
         else:
-            strain, *found = ready
-            yield trigger, scan_block(strain, trigger.gps, *found)
+            strain, samples, event = ready
+            yield trigger, scan_block(strain, trigger.gps, samples, event)
 
 
 def write_scans(outcomes: Iterable[Outcome], paths: Callable[[Trigger], list[Path]]) -> Outcomes:

@@ -16,8 +16,14 @@ from flax_glitch.strain.channels import DETECTOR, StrainError, detector_of
 from flax_glitch.strain.formats import MAX_SAMPLES, Recording, in_hdf5, one_line, open_recording
 from flax_glitch.strain.whitening import SAMPLE_RATE
 
-MIN_SAMPLE_RATE = 4096
-"""Hz; strain sampled more slowly doesn't hold what a picture shows, up to 2048 Hz."""
+RATES = (2048, 65536)
+"""Hz: the least, of which a picture shows half its height and more, and the most."""
+
+FULL_RATE = 4096
+"""Hz; strain sampled more slowly doesn't hold all that a picture shows, up to 2048 Hz."""
+
+SIZES = (1e-30, 1e12)
+"""Absolute value of the greatest sample, at least and at most: strain, whitened strain, counts."""
 
 LENGTHS = (64, 32, 16, 8)
 """Seconds that a block may last: few, so that the transform is compiled for few shapes."""
@@ -109,10 +115,9 @@ def block(strain: Strain, gps: float) -> tuple[Samples, float]:
         StrainError: if the strain doesn't do for a picture of that event.
     """
     rate = strain.sample_rate
-    if rate < MIN_SAMPLE_RATE:
+    if not RATES[0] <= rate <= RATES[1]:
         raise StrainError(
-            f"{strain} has {rate:.0f} samples a second, too few for a picture up to 2048 Hz; "
-            f"give strain of {MIN_SAMPLE_RATE} Hz or more"
+            f"{strain} has {rate:.0f} samples a second; give strain of {RATES[0]} to {RATES[1]} Hz"
         )
     if not strain.start <= gps < strain.end:
         raise StrainError(f"{strain} doesn't hold GPS {gps}; give a time inside it")
@@ -172,17 +177,30 @@ def _resampled(values: Samples, rate: int) -> Float[np.ndarray, " resampled"]:
 
     ratio = Fraction(SAMPLE_RATE, rate)
     # Drawn on along a line: zeros beyond the edges would make a step of them.
-    return resample_poly(values, ratio.numerator, ratio.denominator, padtype="line")
+    values = resample_poly(values, ratio.numerator, ratio.denominator, padtype="line")
+    return values + _hiss(values, rate) if rate < FULL_RATE else values
+
+
+def _hiss(values: Samples, rate: int) -> Samples:
+    """Even noise above what the rate can hold, as strong as the median just below.
+
+    Whitening would make the loudest there of what rounding leaves.
+    """
+    waves = np.abs(np.fft.rfft(values * np.hanning(len(values)))) / np.sqrt(3 / 8)
+    hertz = np.fft.rfftfreq(len(values), 1 / SAMPLE_RATE) / rate
+    level = np.median(waves[(hertz > 0.35) & (hertz < 0.45)]) / np.sqrt(np.log(2))
+    noise = np.fft.rfft(np.random.default_rng(0).standard_normal(len(values)))
+    return np.fft.irfft(noise * (hertz > 0.45) * level / np.sqrt(len(values)))
 
 
 def _strain(recording: Recording, given: Recording, name: str, around: Span | None) -> Strain:
     start = _agreed(name, "start", given.start, recording.start)
     rate = _agreed(name, "sample rate", given.sample_rate, recording.sample_rate)
     detector = _agreed(name, "detector", given.detector, recording.detector)
-    if not (0 <= start < math.inf and 0 < rate < math.inf and rate % 1 == 0):
+    if not (0 <= start < math.inf and 0 < rate <= RATES[1] and rate % 1 == 0):
         raise StrainError(
             f"{name}: starts at GPS {start} and has {rate} samples a second; "
-            "give positive numbers, the second a whole one"
+            f"give positive numbers, the second a whole one, {RATES[1]} at most"
         )
     if not DETECTOR.fullmatch(detector):
         raise StrainError(f"{name}: is of detector {detector!r}; give H1, L1, V1, K1 or G1")
@@ -191,6 +209,11 @@ def _strain(recording: Recording, given: Recording, name: str, around: Span | No
     if np.isinf(values).any():
         first = start + (part.start + int(np.isinf(values).argmax())) / rate
         raise StrainError(f"{name}: is infinite at GPS {first:.12g}; mark missing data by NaN")
+    most = np.max(np.abs(values), initial=0, where=~np.isnan(values))
+    if most and not SIZES[0] <= most <= SIZES[1]:
+        raise StrainError(
+            f"{name}: its greatest value is {most:.3g}, which no strain has; check it"
+        )
     return Strain(values, start + part.start / rate, rate, detector, recording.channel)
 
 
@@ -208,10 +231,11 @@ def _agreed(name: str, what: str, given: Value | None, found: Value | None) -> V
 
 def _part(samples: Any, start: float, rate: float, name: str, around: Span | None) -> slice:
     """Which samples to read."""
-    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating) or not len(samples):
+    known = samples.dtype.kind == "f" or samples.dtype in (np.int16, np.int32)
+    if samples.ndim != 1 or not known or not len(samples):
         raise StrainError(
-            f"{name}: holds {samples.dtype} of shape {samples.shape}; give floating-point numbers "
-            "in one dimension"
+            f"{name}: holds {samples.dtype} of shape {samples.shape}; give floating-point numbers, "
+            "int16 or int32 in one dimension"
         )
     first, last, end = 0, len(samples), start + len(samples) / rate
     if around is not None:
