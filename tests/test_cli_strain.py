@@ -113,6 +113,19 @@ def test_the_channel_that_is_asked_for_is_used_and_stands_in_every_answer(classi
     assert "correct --channel" in classify(*ask, "--channel", "H1:GDS")
 
 
+def test_an_event_in_a_folder_is_found_and_what_is_skipped_is_noted(classify, place, capsys):
+    (place / "strain" / "foreign.h5").write_bytes(b"\0")
+    assert classify("--gps", 1012.25, "--strain", "strain", "--format", "json") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["gps"] == 1012.25
+    assert said.err == (
+        "note: skipped strain/foreign.h5: holds something else; give HDF5 as from GWOSC, .npy, "
+        ".gwf, or text with a column of strain\n"
+    )
+    wrong = ("--gps", 1012.25, "--strain", "strain", "--gps-start", 5)
+    assert classify(*wrong) == 2
+
+
 def test_samples_alone_are_told_their_time_rate_and_detector(classify, place, transform):
     np.save("noise.npy", NOISE)
     alone = ("--gps", 1012.25, "--strain", "noise.npy", "--detector", "L1", "--gps-start", 1000)

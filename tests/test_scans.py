@@ -38,7 +38,7 @@ def read(tmp_path_factory, cache):
     times = np.arange(9 * RATE) / RATE
     noise = np.random.default_rng(3).standard_normal(len(times))
     burst = 20 * np.exp(-(((times - 5.5) / 0.02) ** 2)) * np.sin(2 * np.pi * 150 * times)
-    files = list_strain(write_strain(path, 1e-23 * (noise + burst), 1000).parent)
+    files, _ = list_strain(write_strain(path, 1e-23 * (noise + burst), 1000).parent)
     return lambda detector, gps: read_around(files, detector, gps)
 
 

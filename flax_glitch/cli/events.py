@@ -117,9 +117,12 @@ def find_events(question: Question) -> Found:
         ValueError: in one line, if a table can't be used or there is no strain.
     """
     try:
-        return find(question, progress=True)
+        found = find(question, progress=True)
     except StrainError as error:
         raise ValueError(error.worded(CURES)) from None
+    if found.notice:
+        sys.stderr.write(f"note: {found.notice}\n")
+    return found
 
 
 def progress(found: Found, waiting: int) -> "tqdm[NoReturn]":

@@ -23,7 +23,7 @@ class Question:
     """A CSV table with a time (gps, event_time, peak_time or time) and a detector (detector, ifo
     or channel) a row; or gravityspy: the table of its training set, fetched from Zenodo."""
     strain: str | None = None
-    """A file of strain, for a table also a folder of them; or gwosc: fetched from GWOSC."""
+    """A file of strain, or a folder of them; or gwosc: fetched from GWOSC."""
     channel: str | None = None
     """The channel that is the strain, where the file has several that may be."""
     gps_start: float | None = None

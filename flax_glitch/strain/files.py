@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -103,6 +104,19 @@ def read_hdf5(file: io.RawIOBase, name: str, around: Span) -> Strain:
     """Reads what lies between two GPS times, and no more, of an open file of GWOSC's layout."""
     with one_line(name), h5py.File(file) as hdf5:
         return _strain(in_hdf5(hdf5, name), Recording(None), name, around)
+
+
+def join(parts: Sequence[Strain], span: Span) -> Strain:
+    """Returns strain of one rate and channel from one time to another, NaN where no part is.
+
+    Of parts that overlap, the first counts.
+    """
+    first = parts[0]
+    values = np.full(round((span[1] - span[0]) * first.sample_rate), np.nan)
+    for part in reversed(parts):
+        begin = round((part.start - span[0]) * first.sample_rate)
+        values[begin : begin + len(part.values)] = part.values
+    return replace(first, values=values, start=float(span[0]))
 
 
 def block(strain: Strain, gps: float) -> tuple[Samples, float]:

@@ -4,7 +4,6 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from flax_glitch.strain.files import (
     Span,
     Strain,
     StrainError,
+    join,
     read_hdf5,
     read_strain,
 )
@@ -107,7 +107,7 @@ def fetch(
     with open_session(remote.HOST) as session:
         urls = _files(session, gps, detector, span, event)
         parts = [_read(session, url, span, path.parent, progress) for url in urls]
-    strain = _joined(parts, span)
+    strain = join(parts, span)
     _keep(strain, path)
     return strain
 
@@ -156,16 +156,6 @@ def _read(session: requests.Session, url: str, span: Span, folder: Path, progres
         with remote.one_line_offline(url):
             download(url, path, host=remote.HOST, progress=progress)
     return read_strain(path, around=span)
-
-
-def _joined(parts: Sequence[Strain], span: Span) -> Strain:
-    """The whole span, NaN where no part is."""
-    rate = parts[0].sample_rate
-    values = np.full(int((span[1] - span[0]) * rate), np.nan)
-    for part in parts:
-        first = round((part.start - span[0]) * rate)
-        values[first : first + len(part.values)] = part.values
-    return Strain(values, float(span[0]), rate, parts[0].detector, parts[0].channel)
 
 
 def _keep(strain: Strain, path: Path) -> None:
