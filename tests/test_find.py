@@ -29,6 +29,16 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_of_text_only_files_named_as_gwoscs_are_taken(tmp_path):
+    for name in ("H-H1_LOSC_4_V2-1000-32.txt.gz", "L-L1_LOSC_4_V2-1000-32.txt", "notes.txt"):
+        (tmp_path / name).write_text("")
+    files, _ = list_strain(tmp_path)
+    assert [(file.detector, file.start, file.end) for file in files] == [
+        ("H1", 1000, 1032),
+        ("L1", 1000, 1032),
+    ]
+
+
 def test_files_are_known_by_their_name_or_by_their_content(folder):
     files, notice = list_strain(folder)
     assert [(file.path.name, file.detector, file.start, file.end) for file in files] == [

@@ -1,5 +1,6 @@
 """Strain files of every format, and the block around an event: what is read and what is refused."""
 
+import gzip
 import sys
 from types import SimpleNamespace
 
@@ -60,6 +61,70 @@ def test_every_format_gives_the_same_strain(write, name, around):
     assert strain.values.dtype == np.float64
     assert (strain.start, strain.end) == (START + first, START + last)
     assert (strain.sample_rate, strain.detector) == (4096, "H1")
+
+
+def gwosc_text(values, header=True):
+    """As GWOSC's text files are, which begin with three lines of header."""
+    head = (
+        "# Gravitational wave strain for GW150914_R1 for H1 (see http://losc.ligo.org)\n"
+        f"# This file has 4096 samples per second\n# starting GPS {START} duration 4\n"
+    )
+    return (head * header + "".join(f"{value!r}\n" for value in values.tolist())).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("mine.txt", True),
+        ("H-H1_LOSC_4_V2-1126259446-4.txt", False),
+        ("H-H1_GWOSC_4KHZ_R1-1126259446-4.txt.gz", True),
+        ("H-H1_GWOSC_4KHZ_R1-1126259446-4.txt.gz", False),
+    ],
+)
+def test_gwoscs_text_says_start_rate_and_detector_in_its_header_or_name(tmp_path, name, header):
+    values = noise(4)
+    values[5] = np.nan
+    content = gwosc_text(values, header)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    strain = read_strain(path)
+    np.testing.assert_array_equal(strain.values, values)
+    assert (strain.start, strain.sample_rate, strain.detector) == (START, RATE, "H1")
+
+
+def test_a_cut_text_or_one_of_other_contents_is_no_strain(tmp_path):
+    path = tmp_path / "H-H1_LOSC_4_V2-1126259446-4.txt"
+    path.write_bytes(gwosc_text(noise(3), header=False))
+    with pytest.raises(StrainError, match="doesn't say its sample rate"):
+        read_strain(path)
+    packed = gzip.compress(gwosc_text(noise(1)))
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(StrainError, match=r"can't be read \(Compressed file ended"):
+        read_strain(path)
+    path.write_bytes(packed[:20] + bytes(50) + packed[70:])
+    with pytest.raises(StrainError, match="can't be read"):
+        read_strain(path)
+
+
+@pytest.mark.parametrize("piece", [b"#\n", b"0 ", b"1\n", b"x"])
+def test_packed_text_of_any_length_is_read_no_further_than_there_is_room(
+    tmp_path, monkeypatch, piece
+):
+    from flax_glitch.strain import formats
+
+    monkeypatch.setattr(formats, "MAX_TEXT_BYTES", 100_000)
+    path = tmp_path / "H1.txt.gz"
+    path.write_bytes(gzip.compress(b"1\n2\n" + piece * 1_000_000))
+    with pytest.raises(StrainError, match=r"has (more than 100,000 by|a line of more than 1,0)"):
+        read_strain(path)
+
+
+def test_bilbys_and_pycbcs_text_is_read(tmp_path):
+    path = tmp_path / "H1_time_domain_data.dat"
+    np.savetxt(path, np.stack([times(noise(2)), noise(2)], 1), header="time strain")
+    strain = read_strain(path)
+    np.testing.assert_array_equal(strain.values, noise(2))
+    assert (strain.start, strain.sample_rate, strain.detector) == (START, RATE, "H1")
 
 
 def test_the_content_tells_the_format_and_not_the_name(write):

@@ -19,13 +19,14 @@ from flax_glitch.classes import DURATIONS, OUTLIER, named
 from flax_glitch.data.layouts import parse_name
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
 from flax_glitch.data.table import places
-from flax_glitch.events.triggers import event_name
+from flax_glitch.events.triggers import event_name, stable_id
 from flax_glitch.models.classifier import make_forward
 from flax_glitch.models.systems import MODELS
 from flax_glitch.predict.calibration import apart, temperature_of, unlikeness
 from flax_glitch.predict.prior import Shares, prior_of, trained_under, under
 from flax_glitch.predict.verdicts import Failure, Prediction
-from flax_glitch.strain.picture import Scan, colour_distance
+from flax_glitch.strain.files import Series, Strain, StrainError
+from flax_glitch.strain.picture import Scan, colour_distance, scan
 
 SIZES = (1, 4, 16)
 """Numbers of pictures that are predicted together; others are padded to the next one."""
@@ -115,13 +116,27 @@ class Predictor:
         return {"name": self.name, "sha256": self.sha256}
 
     def predict(
-        self, pictures: PictureLike | list[PictureLike] | tuple[PictureLike, ...]
+        self,
+        pictures: PictureLike | list[PictureLike] | tuple[PictureLike, ...] | Strain | Series,
+        gps: float | None = None,
+        detector: str | None = None,
     ) -> Prediction:
-        """Returns the verdict on one glitch from its picture or its one to four windows.
+        """Returns the verdict on one glitch from its picture, its one to four windows, or strain.
+
+        Args:
+            pictures: one glitch's; or strain, which may be GWpy's `TimeSeries`.
+            gps: the event's GPS time in seconds, of strain.
+            detector: such as H1, of strain that doesn't tell.
 
         Raises:
             PictureError: naming the picture that can't be read.
+            StrainError: if the strain doesn't hold the event or enough around it.
         """
+        if isinstance(pictures, Strain | Series):
+            if gps is None:
+                raise StrainError("strain is given without gps; give the event's GPS time too")
+            found = scan(pictures, gps, detector)
+            return next(self._predict([self._views(found, stable_id(found.detector, gps))]))
         given = pictures if isinstance(pictures, list | tuple) else [pictures]
         if not 1 <= len(given) <= len(DURATIONS):
             raise PictureError(f"{len(given)} pictures given: pass one to four, of one glitch")

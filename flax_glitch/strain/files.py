@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import h5py
 import numpy as np
@@ -98,6 +98,35 @@ def read_strain(
         if not recording.detector and not detector:
             recording = replace(recording, detector=detector_of(path.name))
         return _strain(recording, given, str(path), around)
+
+
+@runtime_checkable
+class Series(Protocol):
+    """A series in time as GWpy's `TimeSeries`, which needn't be installed."""
+
+    value: Any
+    t0: Any
+    """With a unit of time."""
+    sample_rate: Any
+    """With a unit of frequency."""
+    name: Any
+    channel: Any
+
+
+def strain_of(series: Strain | Series, gps: float, detector: str | None = None) -> Strain:
+    """Returns strain as it is, and of a series what lies near a GPS time.
+
+    Raises:
+        StrainError: if it can't be used, or nothing tells its detector.
+    """
+    if isinstance(series, Strain):
+        return series
+    channel = str(series.channel or series.name or "")
+    start, rate = float(series.t0.to("s").value), float(series.sample_rate.to("Hz").value)
+    found = Recording(series.value, start, round(rate, 6), detector_of(channel), channel or None)
+    around = gps - LENGTHS[0], gps + LENGTHS[0]
+    with one_line("time series"):
+        return _strain(found, Recording(None, detector=detector), "time series", around)
 
 
 def read_hdf5(file: io.RawIOBase, name: str, around: Span) -> Strain:

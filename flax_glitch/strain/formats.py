@@ -1,6 +1,11 @@
 """The formats that strain comes in: HDF5, .npy, text, .gwf."""
 
+import gzip
+import io
+import itertools
 import math
+import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +17,7 @@ import numpy as np
 
 from flax_glitch.arrays import Samples
 from flax_glitch.files import printable
-from flax_glitch.strain.channels import StrainError, choose, detector_of
+from flax_glitch.strain.channels import DETECTOR, StrainError, choose, detector_of
 
 MAX_SAMPLES = 4096 * 16384
 """Samples read at most: GWOSC's largest file, 4,096 s at 16,384 Hz."""
@@ -22,6 +27,19 @@ MAX_VALUE = 1000
 
 MAX_TEXT_BYTES = 1_000_000_000
 """A larger text file is refused unread."""
+
+GZIP = b"\x1f\x8b"
+"""How a file begins that is packed by gzip."""
+
+GWOSC_START = re.compile(r"starting GPS (\d+)")
+GWOSC_RATE = re.compile(r"(\d+) samples per second")
+"""In the header of GWOSC's text: "This file has 4096 samples per second", "starting GPS 1126…"."""
+
+GWOSC_RATES = (4096, 16384)
+"""Hz, of all of GWOSC's files."""
+
+GWOSC_NAME = re.compile(r"-(\d{9,10})-(\d+)\.txt")
+"""Start and duration in the name of GWOSC's text, H-H1_LOSC_4_V2-1126259446-32.txt.gz."""
 
 MAX_HEADER_LINES, MAX_LINE = 100, 1000
 """The numbers of a text file begin within so many lines, of so many letters at most."""
@@ -50,6 +68,13 @@ class Recording:
     """Its name, where the file has names."""
 
 
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, RuntimeError, ArithmeticError),
+    *(EOFError, zlib.error),  # of gzip
+)
+"""What readers raise of files that they can't read."""
+
+
 @contextmanager
 def one_line(name: str) -> Iterator[None]:
     """Says in one line what is wrong with a file, whatever it is called and whoever noticed."""
@@ -58,7 +83,7 @@ def one_line(name: str) -> Iterator[None]:
     except StrainError as error:
         error.args = (printable(str(error)),)
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ArithmeticError) as error:
+    except UNREADABLE as error:
         reason = (isinstance(error, OSError) and error.strerror) or error or type(error).__name__
         said = f"{name}: can't be read ({reason}); check the file"
         raise StrainError(printable(said)) from None
@@ -84,7 +109,7 @@ def open_recording(
         raise StrainError(said, "correct channel")
     elif head.startswith(b"\x93NUMPY"):
         yield Recording(np.load(path, mmap_mode="r", allow_pickle=False))
-    elif head and b"\0" not in head:
+    elif head.startswith(GZIP) or (head and b"\0" not in head):
         yield _text(path)
     else:
         raise StrainError(
@@ -215,21 +240,56 @@ def _gwf(path: Path, detector: str | None, channel: str | None) -> Recording:
 
 
 def _text(path: Path) -> Recording:
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise StrainError(
-            f"{path}: has more than {MAX_TEXT_BYTES:,} bytes of text; give it as .npy or HDF5"
+    """As most write it: one column or two after a header, which of GWOSC's files tells the rest."""
+    with path.open("rb") as raw, io.TextIOWrapper(_unpacked(raw), encoding="utf-8") as file:
+        lines = _lines(file, path)
+        header = list(itertools.islice(lines, MAX_HEADER_LINES))
+        first = next((number for number, line in enumerate(header) if _numbers(line)), None)
+        if first is None:
+            raise StrainError(f"{path}: has no numbers in its first {MAX_HEADER_LINES} lines")
+        columns = len(_numbers(header[first]))
+        if columns > 2:
+            raise StrainError(f"{path}: has {columns} columns; give strain, or GPS time and strain")
+        comma = "," if "," in header[first] else None
+        rows = (
+            line for line in itertools.chain(header[first:], lines) if line.lstrip()[:1] not in "#"
         )
-    with path.open(encoding="utf-8") as file:
-        lines = [file.readline(MAX_LINE) for _ in range(MAX_HEADER_LINES)]
-    header = next((number for number, line in enumerate(lines) if _numbers(line)), None)
-    if header is None:
-        raise StrainError(f"{path}: has no numbers in its first {MAX_HEADER_LINES} lines")
-    columns = len(_numbers(lines[header]))
-    if columns > 2:
-        raise StrainError(f"{path}: has {columns} columns; give strain, or GPS time and strain")
-    comma, most = "," if "," in lines[header] else None, MAX_SAMPLES + 1
-    table = np.loadtxt(path, delimiter=comma, skiprows=header, ndmin=2, max_rows=most)
-    return Recording(table[:, -1], *(_clock(path, table[:, 0]) if columns == 2 else ()))
+        table = np.loadtxt(rows, delimiter=comma, ndmin=2, max_rows=MAX_SAMPLES + 1)
+    if columns == 2:
+        return Recording(table[:, -1], *_clock(path, table[:, 0]))
+    return Recording(table[:, -1], *_told_by("".join(header[:first]), path.name, len(table)))
+
+
+def _unpacked(raw: io.BufferedReader) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(GZIP) else raw
+
+
+def _lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
+    """The lines of a text, which may be packed and so far larger than its file."""
+    size = 0
+    while line := file.readline(MAX_LINE):
+        size += len(line)
+        if len(line) == MAX_LINE:
+            raise StrainError(
+                f"{path}: has a line of more than {MAX_LINE:,} letters; give a column of strain"
+            )
+        if size > MAX_TEXT_BYTES:
+            raise StrainError(
+                f"{path}: has more than {MAX_TEXT_BYTES:,} bytes of text; give it as .npy or HDF5"
+            )
+        yield line
+
+
+def _told_by(header: str, name: str, samples: int) -> tuple[float | None, float | None, str | None]:
+    """Start (GPS seconds), sample rate (Hz) and detector, as GWOSC's header or file name tells."""
+    start, rate = GWOSC_START.search(header), GWOSC_RATE.search(header)
+    named, detectors = GWOSC_NAME.search(name), set(DETECTOR.findall(header))
+    by_name = samples / float(named[2] or 1) if named else None
+    return (
+        float(start[1]) if start else float(named[1]) if named else None,
+        float(rate[1]) if rate else by_name if by_name in GWOSC_RATES else None,
+        detectors.pop() if len(detectors) == 1 else None,
+    )
 
 
 def _numbers(line: str) -> list[float]:

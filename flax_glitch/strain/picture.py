@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from flax_glitch.arrays import Picture, Samples
 from flax_glitch.classes import DURATIONS
-from flax_glitch.strain.files import Strain, block
+from flax_glitch.strain.files import Series, Strain, block, strain_of
 from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, q_scan
 from flax_glitch.strain.tiling import FREQUENCIES
 
@@ -47,12 +47,16 @@ class Scan:
         return dict(zip(DURATIONS, map(spectrogram, self.energies), strict=True))
 
 
-def scan(strain: Strain, gps: float) -> Scan:
+def scan(strain: Strain | Series, gps: float, detector: str | None = None) -> Scan:
     """Returns the scan of an event at a GPS time, with 8 seconds or more without gaps around it.
+
+    Strain can be a `TimeSeries` of GWpy's too, with its detector, such as H1, unless its channel
+    or name tells.
 
     Raises:
         StrainError: if the strain doesn't hold the event or enough around it.
     """
+    strain = strain_of(strain, gps, detector)
     return scan_block(strain, gps, *block(strain, gps))
 
 
