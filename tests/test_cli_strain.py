@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import requests
-from gwosc_server import RATE, write_strain
+from gwosc_server import RATE, write_masks, write_strain
 from test_cli import run
 
 from flax_glitch.data.pictures import load_picture
@@ -124,6 +124,19 @@ def test_an_event_in_a_folder_is_found_and_what_is_skipped_is_noted(classify, pl
     )
     wrong = ("--gps", 1012.25, "--strain", "strain", "--gps-start", 5)
     assert classify(*wrong) == 2
+
+
+def test_data_that_is_flagged_is_said_to_be_in_every_answer(classify, place, capsys):
+    write_masks(place / "strain" / NAME, 1000, 32, [(1012, "CBC_CAT1"), (1014, "NO_BURST_HW_INJ")])
+    assert classify(*TABLE) == 0
+    assert capsys.readouterr().out.endswith(
+        "flagged: H1 at 1012.000: fails CBC_CAT1\nflagged: H1 at 1014.500: injected BURST_HW_INJ\n"
+    )
+    assert classify(*TABLE, "--out", "v.csv") == classify(*TABLE, "--out", "v.json") == 0
+    found = [row["flags"] for row in read_csv(place / "v.csv")]
+    assert found == ["", "fails CBC_CAT1", "injected BURST_HW_INJ", "", ""]
+    objects = map(json.loads, (place / "v.json").read_text().splitlines())
+    assert [item["flags"] for item in objects] == [[text] if text else [] for text in found]
 
 
 def test_samples_alone_are_told_their_time_rate_and_detector(classify, place, transform):

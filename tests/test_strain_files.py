@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from gwosc_server import write_strain
+from gwosc_server import write_masks, write_strain
 
 from flax_glitch.strain.files import StrainError, block, read_strain
 from flax_glitch.strain.whitening import SAMPLE_RATE
@@ -242,6 +242,34 @@ def test_missing_files_and_folders_are_told(tmp_path):
         read_strain(tmp_path)
 
 
+def test_gwoscs_masks_say_when_the_data_is_flagged(tmp_path, write):
+    path = write(noise(5), "H1.hdf5")
+    assert read_strain(path).flagged(START + 1.5) is None
+    unset = [(START + 1, "CBC_CAT2"), (START + 1, "NO_CBC_HW_INJ"), (START + 2, "NO_CW_HW_INJ")]
+    write_masks(path, START, 5, unset)
+    strain = read_strain(path, around=(START + 1.0, START + 4.0))
+    assert strain.flagged(START + 0.9) == strain.flagged(START + 2.0) == ()
+    assert strain.flagged(START + 1.9) == ("fails CBC_CAT2", "injected CBC_HW_INJ")
+    low = strain_of(noise(5, 2048), write, "H1_low.hdf5", rate=2048)
+    assert low.flagged(START + 1.0) == ("nothing above 1024 Hz",)
+
+
+def test_masks_that_are_elsewhere_too_large_or_of_another_kind_are_passed_over(tmp_path, write):
+    other = write(noise(1), "other.hdf5")
+    write_masks(other, START, 1, [(START, "DATA")])
+    for kind in ("link", "large", "floats", "numbers"):
+        path = write(noise(1), f"H1_{kind}.hdf5")
+        with h5py.File(path, "a") as file:
+            if kind == "link":
+                file["quality/simple"] = h5py.ExternalLink(str(other), "quality/simple")
+                continue
+            mask = {"large": np.zeros(300_000, np.uint32), "floats": np.zeros(5)}
+            file["quality/simple/DQmask"] = mask.get(kind, np.zeros(5, np.uint32))
+            names = np.zeros(3) if kind == "numbers" else np.array(["DATA"], "S")
+            file["quality/simple/DQShortnames"] = names
+        assert read_strain(path).flags is None
+
+
 def series(file, name, values, /, **attributes):
     file.create_dataset(name, data=values, compression="gzip").attrs.update(attributes)
 
@@ -367,6 +395,26 @@ def test_gwf_is_read_by_gwpy_where_its_reader_is_installed(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "gwpy.io.gwf", None)
     with pytest.raises(StrainError, match=r"pip install 'flax-glitch\[gwf\]'"):
         read_strain(path)
+
+
+def test_masks_beside_the_strain_of_a_gwf_say_when_it_is_flagged(tmp_path, monkeypatch):
+    path, name = tmp_path / "H1.gwf", "H1:GWOSC-4KHZ_R1_{}".format
+    path.write_bytes(b"IGWD" + bytes(60))
+    make = pytest.importorskip("gwpy.timeseries").TimeSeries
+    made = {
+        name("STRAIN"): make(noise(8), t0=START, sample_rate=RATE),
+        name("DQMASK"): make(np.array([127] * 7 + [0b1110111], np.int32), t0=START, sample_rate=1),
+        name("INJMASK"): make(np.array([31] * 7 + [0b01110], np.int32), t0=START, sample_rate=1),
+    }
+    reader = SimpleNamespace(read=lambda _, channel, format: made[channel])
+    monkeypatch.setitem(sys.modules, "gwpy.timeseries", SimpleNamespace(TimeSeries=reader))
+    listing = SimpleNamespace(get_channel_names=lambda _: list(made))
+    monkeypatch.setitem(sys.modules, "gwpy.io.gwf", listing)
+    strain = read_strain(path)
+    assert strain.flagged(START + 6.9) == ()
+    assert strain.flagged(START + 7.0) == ("fails CBC_CAT3", "injected CBC_HW_INJ")
+    del made[name("DQMASK")], made[name("INJMASK")]
+    assert read_strain(path).flags is None
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ class _View(NamedTuple):
     gps: float | None = None
     q: float | None = None
     channel: str | None = None
+    flags: tuple[str, ...] | None = None
 
 
 class Predictor:
@@ -226,7 +227,7 @@ class Predictor:
 
     def _views(self, scan: Scan, id: str | None) -> list[_View]:
         name, shape = event_name(scan.detector, scan.gps), self.preprocessing.shape
-        strain = scan.gps, scan.q, scan.channel
+        strain = scan.gps, scan.q, scan.channel, scan.flags
         return [
             _View(name, scan.detector, id, window, resize(p, *shape), "strain", *strain)
             for window, p in scan.views.items()
@@ -299,6 +300,7 @@ class Predictor:
             gps=first.gps,
             q=first.q,
             channel=first.channel,
+            flags=first.flags,
             raw=raw,
             ood_score=float(unlikeness(whole, colours, self.classes)),
             calibration=self.calibration[len(glitch) - 1] if self.calibration else None,

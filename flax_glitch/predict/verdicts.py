@@ -27,6 +27,7 @@ COLUMNS = (
     "gps",
     "q",
     "channel",
+    "flags",
     "view",
     "views",
     "class",
@@ -63,6 +64,7 @@ class Prediction:
             under the prior.
         gps: its time in GPS seconds, where strain was given, as is the Q of its pictures.
         channel: what its strain was read from, where the file has names.
+        flags: what is amiss with its strain at the time, in words, None if nothing is known of it.
         raw: logits that `own` is the softmax of, at the calibration's temperature; the mean of
             its pictures', or the network's own if it judges them together.
         ood_score: how unlike the training pictures it is, see `calibration.unlikeness`; whatever
@@ -85,6 +87,7 @@ class Prediction:
     gps: float | None = None
     q: float | None = None
     channel: str | None = None
+    flags: tuple[str, ...] | None = None
     raw: np.ndarray | None = None
     ood_score: float | None = None
     calibration: Calibration | None = None
@@ -189,7 +192,9 @@ def as_objects(
         "model": dict(model),
     }
     if result.gps is not None:
-        strain = {"gps": result.gps, "q": result.q, "channel": result.channel}
+        flags = None if result.flags is None else list(result.flags)
+        told = {"channel": result.channel, "flags": flags}
+        strain = {"gps": result.gps, "q": result.q, **told}
         return [{"input": result.inputs[0], **strain, **verdict}]
     return [
         {"input": name, "view": window, **verdict}
@@ -240,6 +245,7 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
     lines += [f"prior: {result.prior}" for result in verdicts[:1]]
     channels = dict.fromkeys(result.channel for result in verdicts if result.channel)
     lines += [f"channel: {channel}" for channel in channels]
+    lines += [f"flagged: {one.inputs[0]}: {', '.join(one.flags)}" for one in verdicts if one.flags]
     failures = [result for result in results if isinstance(result, Failure)]
     lines += [f"failed: {failure.input}: {failure.error}" for failure in failures]
     return "".join(line + "\n" for line in lines if verdicts or failures)
@@ -275,6 +281,7 @@ def _csv_rows(
         kept = {name: value for name, value in item.items() if name in COLUMNS}
         kept |= {"views": " ".join(item["views"]), "model": model["sha256"]}
         kept["set"] = " ".join(item.get("set", ()))
+        kept["flags"] = ", ".join(result.flags or ())
         if "view" in item:
             kept["view_class"], kept["view_confidence"] = ranked(result.names, own)[0]
         rows.append(kept | {f"p({name})": p for name, p in item["probabilities"].items()})

@@ -1,6 +1,7 @@
 """Strain out of files, and the block of it around an event that the Q-transform wants."""
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from flax_glitch.arrays import Samples
+from flax_glitch.files import printable
 from flax_glitch.strain.channels import DETECTOR, StrainError, detector_of
 from flax_glitch.strain.formats import MAX_SAMPLES, Recording, in_hdf5, one_line, open_recording
+from flax_glitch.strain.quality import Flag, worded
 from flax_glitch.strain.whitening import SAMPLE_RATE
 
 RATES = (2048, 65536)
@@ -54,6 +57,8 @@ class Strain:
     """Such as H1."""
     channel: str | None = None
     """The channel or data set that it was read from, where a file has names."""
+    flags: tuple[Flag, ...] | None = None
+    """Where it is flagged, None if nothing is known of it."""
 
     @property
     def duration(self) -> float:
@@ -64,6 +69,12 @@ class Strain:
     def end(self) -> float:
         """GPS seconds of the sample that would follow the last."""
         return self.start + self.duration
+
+    def flagged(self, gps: float) -> tuple[str, ...] | None:
+        """Returns what is amiss with the data at a GPS time, None if nothing is known of it."""
+        low = self.sample_rate < FULL_RATE
+        known = None if self.flags is None else worded(self.flags, gps)
+        return (*(known or ()), f"nothing above {self.sample_rate / 2:.0f} Hz") if low else known
 
     def __str__(self) -> str:
         return f"{self.detector}'s strain of GPS {self.start:.12g} to {self.end:.12g}"
@@ -145,7 +156,9 @@ def join(parts: Sequence[Strain], span: Span) -> Strain:
     for part in reversed(parts):
         begin = round((part.start - span[0]) * first.sample_rate)
         values[begin : begin + len(part.values)] = part.values
-    return replace(first, values=values, start=float(span[0]))
+    told = [part.flags for part in parts if part.flags is not None]
+    flags = tuple(itertools.chain.from_iterable(told)) if told else None
+    return replace(first, values=values, start=float(span[0]), flags=flags)
 
 
 def block(strain: Strain, gps: float) -> tuple[Samples, float]:
@@ -257,7 +270,9 @@ def _strain(recording: Recording, given: Recording, name: str, around: Span | No
         raise StrainError(
             f"{name}: its greatest value is {most:.3g}, which no strain has; check it"
         )
-    return Strain(values, start + part.start / rate, rate, detector, recording.channel)
+    channel = recording.channel and printable(recording.channel)
+    begin = start + part.start / rate
+    return Strain(values, begin, rate, detector, channel, recording.flags)
 
 
 def _agreed(name: str, what: str, given: Value | None, found: Value | None) -> Value:

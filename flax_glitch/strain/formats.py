@@ -18,12 +18,28 @@ import numpy as np
 from flax_glitch.arrays import Samples
 from flax_glitch.files import printable
 from flax_glitch.strain.channels import DETECTOR, StrainError, choose, detector_of
+from flax_glitch.strain.quality import Flag, flags_of
 
 MAX_SAMPLES = 4096 * 16384
 """Samples read at most: GWOSC's largest file, 4,096 s at 16,384 Hz."""
 
 MAX_VALUE = 1000
 """Bytes of a value that says when a file begins or of which detector it is, at most."""
+
+MASKS = (
+    ("quality/simple/DQmask", "quality/simple/DQShortnames"),
+    ("quality/injections/Injmask", "quality/injections/InjShortnames"),
+)
+"""Bits for each second, and their names, in GWOSC's HDF5 files."""
+
+GWF_MASKS = {
+    "DQMASK": ("DATA", *(f"{search}_CAT{n}" for search in ("CBC", "BURST") for n in (1, 2, 3))),
+    "INJMASK": tuple(f"NO_{kind}_HW_INJ" for kind in ("CBC", "BURST", "DETCHAR", "CW", "STOCH")),
+}
+"""In the names of channels beside STRAIN in GWOSC's .gwf files, and their bits."""
+
+MAX_MASK = 1_000_000
+"""Bytes of a mask, at most; larger ones are passed over."""
 
 MAX_TEXT_BYTES = 1_000_000_000
 """A larger text file is refused unread."""
@@ -66,6 +82,8 @@ class Recording:
     detector: str | None = None
     channel: str | None = None
     """Its name, where the file has names."""
+    flags: tuple[Flag, ...] | None = None
+    """Where the data is flagged, None if the file doesn't say it of any."""
 
 
 UNREADABLE = (
@@ -146,15 +164,39 @@ def in_hdf5(
 def _of_gwosc(file: h5py.File, samples: h5py.Dataset, name: str) -> Recording:
     """As gwosc.org's "What's in a data file?" says."""
     gps_start, detector = _one(file, "meta/GPSstart", name), _one(file, "meta/Detector", name)
-    start = samples.attrs.get("Xstart", None if gps_start is None else gps_start[()])
+    said = samples.attrs.get("Xstart", None if gps_start is None else gps_start[()])
+    start = None if said is None else float(said)
     spacing = samples.attrs.get("Xspacing")
     return Recording(
         samples,
-        start=None if start is None else float(start),
+        start=start,
         sample_rate=None if spacing is None else round(1 / float(spacing), 6),
         detector=None if detector is None else detector.asstr()[()],
         channel=GWOSC_STRAIN,
+        flags=_flags(file, start),
     )
+
+
+def _flags(file: h5py.File, start: float | None) -> tuple[Flag, ...] | None:
+    """Where the data is flagged, None if there is no mask that can be read."""
+    flags: list[Flag] | None = None
+    for place, names in MASKS:
+        mask, bits = _inside(file, place), _inside(file, names)
+        if mask is None or bits is None or not (_is_mask(mask, "iu") and _is_mask(bits, "SO")):
+            continue
+        begin = float(mask.attrs.get("Xstart", start or 0))
+        spacing = float(mask.attrs.get("Xspacing", 1))
+        flags = (flags or []) + flags_of(
+            mask[()], list(bits.asstr(errors="replace")[()]), begin, spacing
+        )
+    return None if flags is None else tuple(flags)
+
+
+def _is_mask(data: h5py.Dataset, kinds: str) -> bool:
+    """Whether it is a small row of numbers or, of kinds "SO", of text."""
+    small = max(data.size, math.prod(data.chunks or ())) * data.dtype.itemsize <= MAX_MASK
+    text = kinds != "SO" or h5py.check_string_dtype(data.dtype) is not None
+    return small and data.ndim == 1 and data.dtype.kind in kinds and text
 
 
 def _in_small_chunks(samples: h5py.Dataset, name: str) -> h5py.Dataset:
@@ -211,7 +253,8 @@ def _one(file: h5py.File, name: str, path: str) -> h5py.Dataset | None:
 
 def _inside(file: h5py.File, name: str) -> h5py.Dataset | None:
     """A data set of the file itself: a link can lead to any other file of the machine."""
-    links = (file.get(part, getlink=True) for part in (name.split("/")[0], name))
+    places = itertools.accumulate(name.split("/"), "{}/{}".format)
+    links = (file.get(place, getlink=True) for place in places)
     if not all(isinstance(link, h5py.HardLink) for link in links):
         return None
     dataset = file[name]
@@ -235,8 +278,15 @@ def _gwf(path: Path, detector: str | None, channel: str | None) -> Recording:
         ) from None
     chosen = choose(str(path), names, detector, channel)
     series = TimeSeries.read(path, chosen, format="gwf")
-    rate = float(series.sample_rate.value)
-    return Recording(series.value, float(series.t0.value), rate, chosen.split(":")[0], chosen)
+    rate, start = float(series.sample_rate.value), float(series.t0.value)
+    flags: list[Flag] | None = None
+    for kind, bits in GWF_MASKS.items():
+        if (place := chosen.replace("STRAIN", kind)) in set(names) - {chosen}:
+            mask = TimeSeries.read(path, place, format="gwf")
+            told = bits, float(mask.t0.value), float(mask.dt.value)
+            flags = (flags or []) + flags_of(mask.value.astype(np.int64), *told)
+    known = None if flags is None else tuple(flags)
+    return Recording(series.value, start, rate, chosen.split(":")[0], chosen, known)
 
 
 def _text(path: Path) -> Recording:

@@ -30,6 +30,7 @@ from flax_glitch.strain.files import (
     read_hdf5,
     read_strain,
 )
+from flax_glitch.strain.quality import mask_of
 
 SAMPLE_RATE = 4096
 """Hz, of the files that are fetched: the smaller ones of GWOSC's two kinds."""
@@ -168,6 +169,10 @@ def _keep(strain: Strain, path: Path) -> None:
         file["meta/GPSstart"] = strain.start
         file["meta/Duration"] = strain.duration
         file["meta/Detector"] = strain.detector
+        if strain.flags is not None:
+            mask, names = mask_of(strain.flags, strain.start, math.ceil(strain.duration))
+            file["quality/simple/DQmask"] = mask
+            file["quality/simple/DQShortnames"] = np.array(names, "S")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content.getvalue())
     with suppress(FileNotFoundError):  # another process may be forgetting too

@@ -40,6 +40,8 @@ class Scan:
     """Normalised, one map for each of `DURATIONS`."""
     channel: str | None = None
     """Of the strain, where its file has names."""
+    flags: tuple[str, ...] | None = None
+    """What is amiss with the data at the time, in words; None if nothing is known of it."""
 
     @property
     def views(self) -> Mapping[float, Picture]:
@@ -63,7 +65,8 @@ def scan(strain: Strain | Series, gps: float, detector: str | None = None) -> Sc
 def scan_block(strain: Strain, gps: float, samples: Samples, event: float) -> Scan:
     """Returns the scan of an event in a block of the strain, so many seconds after its start."""
     energies, q = q_scan(samples, event)
-    return Scan(strain.detector, gps, float(q), np.asarray(energies), strain.channel)
+    told = strain.channel, strain.flagged(gps)
+    return Scan(strain.detector, gps, float(q), np.asarray(energies), *told)
 
 
 def indices(energies: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row column"]:
@@ -142,6 +145,6 @@ def _axes(duration: float, detector: str, channel: str) -> Picture:
     bar = Colorbar(figure.add_axes((691 / 800, 0.1, 29 / 800, 0.8)), scale)
     bar.set_label("Normalized energy", fontsize=15)
     bar.ax.tick_params(labelsize=12)
-    figure.text(0.99, 0.01, channel, fontsize=8, ha="right", parse_math=False)
+    figure.text(0.99, 0.01, channel[:60], fontsize=8, ha="right", parse_math=False)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
