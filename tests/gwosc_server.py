@@ -35,6 +35,23 @@ def write_strain(path, values, start, *, detector="H1", rate=RATE, seconds=None,
     return path
 
 
+def write_masks(path, start, seconds, unset):
+    """Adds GWOSC's bit masks, without the bits that are named, each in one second."""
+    names = {
+        "quality/simple/DQ": ["DATA", "CBC_CAT1", "CBC_CAT2"],
+        "quality/injections/Inj": ["NO_CBC_HW_INJ", "NO_BURST_HW_INJ", "NO_CW_HW_INJ"],
+    }
+    with h5py.File(path, "a") as file:
+        for place, bits in names.items():
+            mask = np.full(seconds, 0b111, np.uint32)
+            for second, name in unset:
+                if name in bits:
+                    mask[second - start] ^= 1 << bits.index(name)
+            file[f"{place}mask"] = mask
+            file[f"{place}mask"].attrs.update(Xstart=start, Xspacing=1.0)
+            file[f"{place}Shortnames"] = np.array(bits, "S")
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers as GWOSC does, and as badly as the server's `fault` says."""
 

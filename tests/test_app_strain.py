@@ -113,7 +113,9 @@ def test_each_window_says_its_length_and_what_it_shows_by_itself(predictor, file
 
 def test_plain_numbers_are_taken_with_their_start_rate_and_detector(predictor, files):
     described = answered(predictor, "1016.5", "H1", files["numbers"], START, RATE)
-    assert described.found == answered(predictor, "1016.5", "", files["good"]).found
+    of_hdf5 = answered(predictor, "1016.5", "", files["good"])
+    assert described.found | {"channel": "strain/Strain"} == of_hdf5.found
+    assert "Strain read from strain/Strain." in of_hdf5.verdict
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,7 @@ def test_plain_numbers_are_taken_with_their_start_rate_and_detector(predictor, f
         (("1016.5", "H1", "numbers"), "c.npy: doesn't say its start; give its start"),
         (("1016.5", "H1", "numbers", START), "give its sample rate"),
         (("1016.5", "", "numbers", START, RATE), "give its detector"),
+        (("1016.5", "", "good", None, None, "X"), "no data set strain/Strain"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence_without_paths_or_options(
@@ -232,6 +235,7 @@ def test_an_upload_is_read_but_no_other_path_on_the_servers_disk(predictor, file
             {"path": path, "meta": {"_type": "gradio.FileData"}},
             None,
             None,
+            "",
             5,
             "gravity-spy",
         ]

@@ -4,11 +4,12 @@ import csv
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import requests
-from gwosc_server import RATE, write_strain
+from gwosc_server import RATE, write_masks, write_strain
 from test_cli import run
 
 from flax_glitch.data.pictures import load_picture
@@ -90,6 +91,54 @@ def test_an_event_in_a_file_gets_one_object_with_its_time_and_q(classify, place,
     assert item["q"] == pytest.approx(5.66) and list(item["per_view"]) == item["views"]
     assert item["views"] == ["0.5", "1.0", "2.0", "4.0"]
     assert item["gravityspy_id"] == stable_id("H1", 1012.25)
+
+
+def test_the_channel_that_is_asked_for_is_used_and_stands_in_every_answer(classify, place, capsys):
+    with h5py.File("frame.h5", "w") as file:
+        for name in ("H1:DCS-CALIB_STRAIN_C01", "H1:DCS-CALIB_STRAIN_C02", "H1:INJ-STRAIN"):
+            file[name] = NOISE
+            file[name].attrs.update(x0=1000.0, dx=1 / RATE, channel=name)
+    ask = ("--gps", 1012.25, "--strain", "frame.h5")
+    assert classify(*ask) == (
+        "error: frame.h5: has 2 channels that may be the strain: H1:DCS-CALIB_STRAIN_C01, "
+        "H1:DCS-CALIB_STRAIN_C02; give --channel"
+    )
+    chosen = (*ask, "--channel", "DCS-CALIB_STRAIN_C02")
+    said = {}
+    for form in ("table", "json", "csv"):
+        assert classify(*chosen, "--format", form) == 0
+        said[form] = capsys.readouterr().out
+    name = "H1:DCS-CALIB_STRAIN_C02"
+    assert said["table"].endswith(f"channel: {name}\n")
+    assert json.loads(said["json"])["channel"] == name
+    assert [row["channel"] for row in csv.DictReader(said["csv"].splitlines())] == [name]
+    assert "correct --channel" in classify(*ask, "--channel", "H1:GDS")
+
+
+def test_an_event_in_a_folder_is_found_and_what_is_skipped_is_noted(classify, place, capsys):
+    (place / "strain" / "foreign.h5").write_bytes(b"\0")
+    assert classify("--gps", 1012.25, "--strain", "strain", "--format", "json") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["gps"] == 1012.25
+    assert said.err == (
+        "note: skipped strain/foreign.h5: holds something else; give HDF5 as from GWOSC, .npy, "
+        ".gwf, or text with a column of strain\n"
+    )
+    wrong = ("--gps", 1012.25, "--strain", "strain", "--gps-start", 5)
+    assert classify(*wrong) == 2
+
+
+def test_data_that_is_flagged_is_said_to_be_in_every_answer(classify, place, capsys):
+    write_masks(place / "strain" / NAME, 1000, 32, [(1012, "CBC_CAT1"), (1014, "NO_BURST_HW_INJ")])
+    assert classify(*TABLE) == 0
+    assert capsys.readouterr().out.endswith(
+        "flagged: H1 at 1012.000: fails CBC_CAT1\nflagged: H1 at 1014.500: injected BURST_HW_INJ\n"
+    )
+    assert classify(*TABLE, "--out", "v.csv") == classify(*TABLE, "--out", "v.json") == 0
+    found = [row["flags"] for row in read_csv(place / "v.csv")]
+    assert found == ["", "fails CBC_CAT1", "injected BURST_HW_INJ", "", ""]
+    objects = map(json.loads, (place / "v.json").read_text().splitlines())
+    assert [item["flags"] for item in objects] == [[text] if text else [] for text in found]
 
 
 def test_samples_alone_are_told_their_time_rate_and_detector(classify, place, transform):

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import gwosc.api.v2
 import numpy as np
 import pytest
-from gwosc_server import RATE, Server, write_strain
+from gwosc_server import RATE, Server, write_masks, write_strain
 
 from flax_glitch import files
 from flax_glitch.strain import remote
@@ -29,6 +29,7 @@ HELD = 300
 def folder(tmp_path_factory):
     folder, random = tmp_path_factory.mktemp("public"), np.random.default_rng(0)
     write_strain(folder / SMALL, 1e-21 * random.normal(size=32 * RATE), 1126259447)
+    write_masks(folder / SMALL, 1126259447, 32, [(int(EVENT), "CBC_CAT2")])
     for name, start in ((BULK, START), (NEXT, START + 4096)):
         values = 1e-21 * random.normal(size=HELD * RATE)
         write_strain(folder / name, values, start, seconds=4096)
@@ -74,6 +75,13 @@ def test_of_a_named_event_the_small_file_is_fetched_once(server, folder, cache):
     np.testing.assert_array_equal(again.values, strain.values)
     samples, event = block(again, EVENT)
     assert (len(samples), event) == (32 * 8192, pytest.approx(15.4))
+
+
+def test_the_flags_of_the_data_are_fetched_and_kept(server, cache):
+    for _ in range(2):
+        strain = quietly(EVENT, cache, event="GW150914")
+        assert strain.flagged(EVENT) == ("fails CBC_CAT2",)
+        assert strain.flagged(EVENT + 1) == ()
 
 
 def test_of_a_long_file_only_the_needed_blocks_are_fetched(server, folder, cache):

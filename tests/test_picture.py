@@ -13,6 +13,7 @@ from test_qtransform import EVENT, TIMES, frequency_of, time_of
 
 from flax_glitch.classes import DURATIONS
 from flax_glitch.data.pictures import load_picture
+from flax_glitch.strain.channels import StrainError
 from flax_glitch.strain.files import Strain
 from flax_glitch.strain.picture import (
     MOST,
@@ -38,6 +39,31 @@ def strain():
 @pytest.fixture(scope="module")
 def drawn(strain):
     return scan(strain, 1000.0 + EVENT)
+
+
+def test_a_series_of_gwpys_gets_the_scan_of_its_strain(strain, drawn):
+    series = pytest.importorskip("gwpy.timeseries").TimeSeries
+    timed = {"t0": strain.start, "sample_rate": SAMPLE_RATE}
+    made = scan(series(strain.values, channel="H1:GDS-CALIB_STRAIN", **timed), drawn.gps)
+    assert (made.detector, made.gps, made.channel) == ("H1", drawn.gps, "H1:GDS-CALIB_STRAIN")
+    np.testing.assert_array_equal(made.energies, drawn.energies)
+    unnamed = series(strain.values, name="Strain", **timed)
+    assert scan(unnamed, drawn.gps, "L1").detector == "L1"
+    with pytest.raises(StrainError, match="time series: doesn't say its detector"):
+        scan(unnamed, drawn.gps)
+    with pytest.raises(StrainError, match="nothing from GPS 4936"):
+        scan(unnamed, 5000.0, "L1")
+    with pytest.raises(StrainError, match="holds complex128 of shape"):
+        scan(unnamed.astype(complex), drawn.gps, "L1")
+
+
+def test_the_channel_stands_below_the_picture_and_changes_nothing_of_it(drawn):
+    plain, named = (full_picture(drawn.energies[0], 0.5, "H1", name) for name in ("", "H1:A_$x$"))
+    rows, columns = np.nonzero((plain != named).any(-1))
+    assert rows.min() > 580 and columns.min() > 400
+    loaded = load_picture(png(named))
+    assert loaded.geometry == "full"
+    np.testing.assert_array_equal(loaded.pixels, spectrogram(drawn.energies[0]))
 
 
 def test_the_colours_of_a_spectrogram_are_near_viridis_and_those_of_anything_else_are_not(drawn):

@@ -18,8 +18,10 @@ from flax_glitch.checkpoint import Calibration, CheckpointError
 from flax_glitch.checkpoint.model import DEFAULT
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
+from flax_glitch.events.triggers import stable_id
 from flax_glitch.predict.calibration import PLAIN
 from flax_glitch.predict.verdicts import Failure, Prediction
+from flax_glitch.strain.files import Strain, StrainError
 from flax_glitch.strain.picture import Scan, colour_distance
 
 CLOSE = 1e-4
@@ -243,6 +245,19 @@ def test_a_scan_is_judged_as_its_four_pictures_are(predictor):
         1000.25,
         5.66,
     )
+
+
+def test_strain_is_judged_at_a_time_as_its_scan_is(predictor, monkeypatch):
+    monkeypatch.setattr("flax_glitch.strain.picture.q_scan", lambda *_: (made.energies, 5.66))
+    made = made_scan(1004.25)
+    strain = Strain(np.random.default_rng(0).normal(size=10 * 4096), 1000.0, 4096.0, "L1", "L1:A")
+    verdict = predictor.predict(strain, 1004.25)
+    (expected,) = predictor.classify_scans([made], [stable_id("L1", 1004.25)])
+    np.testing.assert_array_equal(verdict.probabilities, expected.probabilities)
+    assert (verdict.inputs, verdict.gravityspy_id) == (expected.inputs, expected.gravityspy_id)
+    assert verdict.channel == "L1:A"
+    with pytest.raises(StrainError, match="give the event's GPS time too"):
+        predictor.predict(strain)
 
 
 def test_scans_are_judged_in_batches_as_they_come_and_failures_are_passed_on(predictor):

@@ -20,7 +20,7 @@ from flax_glitch.events.scans import (
     write_scans,
 )
 from flax_glitch.events.triggers import Trigger, TriggerError
-from flax_glitch.strain.files import StrainError
+from flax_glitch.strain.files import Strain, StrainError
 from flax_glitch.strain.picture import Scan, scan
 from flax_glitch.strain.remote import OfflineError
 
@@ -38,7 +38,7 @@ def read(tmp_path_factory, cache):
     times = np.arange(9 * RATE) / RATE
     noise = np.random.default_rng(3).standard_normal(len(times))
     burst = 20 * np.exp(-(((times - 5.5) / 0.02) ** 2)) * np.sin(2 * np.pi * 150 * times)
-    files = list_strain(write_strain(path, 1e-23 * (noise + burst), 1000).parent)
+    files, _ = list_strain(write_strain(path, 1e-23 * (noise + burst), 1000).parent)
     return lambda detector, gps: read_around(files, detector, gps)
 
 
@@ -94,7 +94,7 @@ def test_a_label_that_can_be_no_folders_name_is_refused(tmp_path, label):
 
 
 def test_a_host_out_of_reach_is_given_up_and_a_short_outage_is_not(monkeypatch):
-    monkeypatch.setattr("flax_glitch.events.scans.block", lambda strain, gps: (strain, gps))
+    monkeypatch.setattr("flax_glitch.events.scans.block", lambda strain, gps: (strain.values, gps))
     energies = np.zeros((4, 478, 568), np.float32)
     monkeypatch.setattr("flax_glitch.strain.picture.q_scan", lambda *_: (energies, 5.66))
     triggers = [Trigger("H1", float(number), str(number)) for number in range(1, 21)]
@@ -102,7 +102,7 @@ def test_a_host_out_of_reach_is_given_up_and_a_short_outage_is_not(monkeypatch):
     def read(detector, gps):
         if gps in away:
             raise OfflineError(f"GPS {gps}: can't be reached")
-        return np.zeros(8)
+        return Strain(np.zeros(8), gps, float(RATE), detector)
 
     away = {*range(3, 2 + PATIENCE), 20}
     outcomes = [outcome for _, outcome in scan_triggers(triggers, read)]

@@ -1,12 +1,13 @@
 """Strain files of every format, and the block around an event: what is read and what is refused."""
 
+import gzip
 import sys
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
-from gwosc_server import write_strain
+from gwosc_server import write_masks, write_strain
 
 from flax_glitch.strain.files import StrainError, block, read_strain
 from flax_glitch.strain.whitening import SAMPLE_RATE
@@ -60,6 +61,70 @@ def test_every_format_gives_the_same_strain(write, name, around):
     assert strain.values.dtype == np.float64
     assert (strain.start, strain.end) == (START + first, START + last)
     assert (strain.sample_rate, strain.detector) == (4096, "H1")
+
+
+def gwosc_text(values, header=True):
+    """As GWOSC's text files are, which begin with three lines of header."""
+    head = (
+        "# Gravitational wave strain for GW150914_R1 for H1 (see http://losc.ligo.org)\n"
+        f"# This file has 4096 samples per second\n# starting GPS {START} duration 4\n"
+    )
+    return (head * header + "".join(f"{value!r}\n" for value in values.tolist())).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("mine.txt", True),
+        ("H-H1_LOSC_4_V2-1126259446-4.txt", False),
+        ("H-H1_GWOSC_4KHZ_R1-1126259446-4.txt.gz", True),
+        ("H-H1_GWOSC_4KHZ_R1-1126259446-4.txt.gz", False),
+    ],
+)
+def test_gwoscs_text_says_start_rate_and_detector_in_its_header_or_name(tmp_path, name, header):
+    values = noise(4)
+    values[5] = np.nan
+    content = gwosc_text(values, header)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    strain = read_strain(path)
+    np.testing.assert_array_equal(strain.values, values)
+    assert (strain.start, strain.sample_rate, strain.detector) == (START, RATE, "H1")
+
+
+def test_a_cut_text_or_one_of_other_contents_is_no_strain(tmp_path):
+    path = tmp_path / "H-H1_LOSC_4_V2-1126259446-4.txt"
+    path.write_bytes(gwosc_text(noise(3), header=False))
+    with pytest.raises(StrainError, match="doesn't say its sample rate"):
+        read_strain(path)
+    packed = gzip.compress(gwosc_text(noise(1)))
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(StrainError, match=r"can't be read \(Compressed file ended"):
+        read_strain(path)
+    path.write_bytes(packed[:20] + bytes(50) + packed[70:])
+    with pytest.raises(StrainError, match="can't be read"):
+        read_strain(path)
+
+
+@pytest.mark.parametrize("piece", [b"#\n", b"0 ", b"1\n", b"x"])
+def test_packed_text_of_any_length_is_read_no_further_than_there_is_room(
+    tmp_path, monkeypatch, piece
+):
+    from flax_glitch.strain import formats
+
+    monkeypatch.setattr(formats, "MAX_TEXT_BYTES", 100_000)
+    path = tmp_path / "H1.txt.gz"
+    path.write_bytes(gzip.compress(b"1\n2\n" + piece * 1_000_000))
+    with pytest.raises(StrainError, match=r"has (more than 100,000 by|a line of more than 1,0)"):
+        read_strain(path)
+
+
+def test_bilbys_and_pycbcs_text_is_read(tmp_path):
+    path = tmp_path / "H1_time_domain_data.dat"
+    np.savetxt(path, np.stack([times(noise(2)), noise(2)], 1), header="time strain")
+    strain = read_strain(path)
+    np.testing.assert_array_equal(strain.values, noise(2))
+    assert (strain.start, strain.sample_rate, strain.detector) == (START, RATE, "H1")
 
 
 def test_the_content_tells_the_format_and_not_the_name(write):
@@ -179,6 +244,109 @@ def test_missing_files_and_folders_are_told(tmp_path):
         read_strain(tmp_path)
 
 
+def test_gwoscs_masks_say_when_the_data_is_flagged(tmp_path, write):
+    path = write(noise(5), "H1.hdf5")
+    assert read_strain(path).flagged(START + 1.5) is None
+    unset = [(START + 1, "CBC_CAT2"), (START + 1, "NO_CBC_HW_INJ"), (START + 2, "NO_CW_HW_INJ")]
+    write_masks(path, START, 5, unset)
+    strain = read_strain(path, around=(START + 1.0, START + 4.0))
+    assert strain.flagged(START + 0.9) == strain.flagged(START + 2.0) == ()
+    assert strain.flagged(START + 1.9) == ("fails CBC_CAT2", "injected CBC_HW_INJ")
+    low = strain_of(noise(5, 2048), write, "H1_low.hdf5", rate=2048)
+    assert low.flagged(START + 1.0) == ("nothing above 1024 Hz",)
+
+
+def test_masks_that_are_elsewhere_too_large_or_of_another_kind_are_passed_over(tmp_path, write):
+    other = write(noise(1), "other.hdf5")
+    write_masks(other, START, 1, [(START, "DATA")])
+    for kind in ("link", "large", "floats", "numbers"):
+        path = write(noise(1), f"H1_{kind}.hdf5")
+        with h5py.File(path, "a") as file:
+            if kind == "link":
+                file["quality/simple"] = h5py.ExternalLink(str(other), "quality/simple")
+            else:
+                mask = {"large": np.zeros(300_000, np.uint32), "floats": np.zeros(5)}
+                file["quality/simple/DQmask"] = mask.get(kind, np.zeros(5, np.uint32))
+                names = np.zeros(3) if kind == "numbers" else np.array(["DATA"], "S")
+                file["quality/simple/DQShortnames"] = names
+        assert read_strain(path).flags is None
+
+
+def series(file, name, values, /, **attributes):
+    file.create_dataset(name, data=values, compression="gzip").attrs.update(attributes)
+
+
+def gwpy_series(file, name, values, /, **attributes):
+    """Writes as GWpy 4's `TimeSeries.write(format="hdf5")` does."""
+    timed = {"x0": float(START), "dx": 1 / RATE, "xunit": "s", "unit": "strain", "name": name}
+    series(file, name, values, **timed, **attributes)
+
+
+def pycbc_series(file, name, values):
+    """Writes as PyCBC's `TimeSeries.save` does."""
+    series(file, name, values, start_time=float(START), delta_t=1 / RATE)
+
+
+def test_hdf5_of_gwpy_and_pycbc_is_read(tmp_path):
+    values = noise(2)
+    for number, (write, name, channel) in enumerate(
+        (
+            (gwpy_series, "H1:GDS-CALIB_STRAIN", "H1:GDS-CALIB_STRAIN"),
+            (gwpy_series, "H1", "H1"),
+            (pycbc_series, "H1/strain", "H1/strain"),
+            (pycbc_series, "data", "data"),
+        )
+    ):
+        path = tmp_path / f"H1_{number}.hdf"
+        with h5py.File(path, "w") as file:
+            write(file, name, values)
+        strain = read_strain(path, around=(START + 1.0, START + 9.0))
+        np.testing.assert_array_equal(strain.values, values[RATE:])
+        assert (strain.start, strain.sample_rate) == (START + 1, RATE)
+        assert (strain.detector, strain.channel) == ("H1", channel)
+
+
+def test_what_gwpy_writes_itself_is_read(tmp_path):
+    timeseries = pytest.importorskip("gwpy.timeseries")
+    path = tmp_path / "both.h5"
+    for channel in ("L1:GDS-CALIB_STRAIN", "H1:GDS-CALIB_STRAIN", "H1:INJ-STRAIN"):
+        values = noise(2) * (1 + (channel[0] == "L"))
+        one = timeseries.TimeSeries(values, t0=START, sample_rate=RATE, channel=channel)
+        one.write(path, path=channel, append=True)
+        one.psd(1).write(path, path=f"psd/{channel}", append=True)
+    strain = read_strain(path, detector="L1")
+    assert (strain.detector, strain.channel) == ("L1", "L1:GDS-CALIB_STRAIN")
+    np.testing.assert_array_equal(strain.values, 2 * noise(2))
+    assert read_strain(path, detector="H1").channel == "H1:GDS-CALIB_STRAIN"
+    assert read_strain(path, channel="INJ-STRAIN").detector == "H1"
+    with pytest.raises(StrainError, match=r"both.h5: holds strain of H1 and L1$") as caught:
+        read_strain(path)
+    assert caught.value.cure == "give detector"
+
+
+def test_hdf5_without_a_series_in_time_or_with_too_many_is_refused(tmp_path):
+    path = tmp_path / "H1.h5"
+    with h5py.File(path, "w") as file:
+        gwpy_series(file, "mask", np.ones(4, np.uint32))
+        gwpy_series(file, "bits", np.ones(4, np.int32), bits="a")
+        series(file, "psd", noise(1), x0=0.0, dx=1.0, xunit="Hz")
+        series(file, "spectrogram", np.zeros((4, 4)), x0=0.0, dx=1.0, xunit="s")
+        series(file, "triggers", np.zeros(4))
+    with pytest.raises(StrainError, match="has no data set strain/Strain, nor one with start"):
+        read_strain(path)
+    with h5py.File(path, "a") as file:
+        for name in ("a", "b"):
+            pycbc_series(file, f"H1/{name}", noise(1))
+    with pytest.raises(StrainError, match="2 channels that may be the strain: H1/a, H1/b"):
+        read_strain(path)
+    assert read_strain(path, channel="H1/b").channel == "H1/b"
+    with h5py.File(path, "a") as file:
+        for number in range(1000):
+            file.create_group(f"g{number}")
+    with pytest.raises(StrainError, match=r"has more than 1,000 groups and data sets"):
+        read_strain(path)
+
+
 def test_hdf5_that_leads_to_other_files_or_to_too_much_memory_is_refused(tmp_path, write):
     write(noise(1), "secret.hdf5")
     for name in ("link", "raw", "virtual", "chunks", "none"):
@@ -200,6 +368,11 @@ def test_hdf5_that_leads_to_other_files_or_to_too_much_memory_is_refused(tmp_pat
                     )
         with pytest.raises(StrainError, match=r"has (no data set strain/Strain|chunks of \(2684)"):
             read_strain(path)
+        with h5py.File(path, "a") as file:
+            if isinstance(file.get("strain/Strain", getlink=True), h5py.HardLink):
+                file["strain/Strain"].attrs.update(start_time=1.0, delta_t=1.0)
+        with pytest.raises(StrainError, match=r"has (no data set strain/Strain|chunks of \(2684)"):
+            read_strain(path, channel="Strain" if name == "link" else None)
 
 
 def test_gwf_is_read_by_gwpy_where_its_reader_is_installed(tmp_path, monkeypatch):
@@ -216,13 +389,34 @@ def test_gwf_is_read_by_gwpy_where_its_reader_is_installed(tmp_path, monkeypatch
     strain = read_strain(path)
     np.testing.assert_array_equal(strain.values, noise(8))
     assert (strain.start, strain.sample_rate, strain.detector) == (START, RATE, "V1")
+    assert strain.channel == "V1:Hrec_hoft_16384Hz"
     assert asked == [(path, "V1:Hrec_hoft_16384Hz")]
     del names[1:]
-    with pytest.raises(StrainError, match="has no channel called strain or hoft"):
+    with pytest.raises(StrainError, match="has no channel known as strain; it has V1:DQ"):
         read_strain(path)
     monkeypatch.setitem(sys.modules, "gwpy.io.gwf", None)
     with pytest.raises(StrainError, match=r"pip install 'flax-glitch\[gwf\]'"):
         read_strain(path)
+
+
+def test_masks_beside_the_strain_of_a_gwf_say_when_it_is_flagged(tmp_path, monkeypatch):
+    path, name = tmp_path / "H1.gwf", "H1:GWOSC-4KHZ_R1_{}".format
+    path.write_bytes(b"IGWD" + bytes(60))
+    make = pytest.importorskip("gwpy.timeseries").TimeSeries
+    made = {
+        name("STRAIN"): make(noise(8), t0=START, sample_rate=RATE),
+        name("DQMASK"): make(np.array([127] * 7 + [0b1110111], np.int32), t0=START, sample_rate=1),
+        name("INJMASK"): make(np.array([31] * 7 + [0b01110], np.int32), t0=START, sample_rate=1),
+    }
+    reader = SimpleNamespace(read=lambda _, channel, format: made[channel])
+    monkeypatch.setitem(sys.modules, "gwpy.timeseries", SimpleNamespace(TimeSeries=reader))
+    listing = SimpleNamespace(get_channel_names=lambda _: list(made))
+    monkeypatch.setitem(sys.modules, "gwpy.io.gwf", listing)
+    strain = read_strain(path)
+    assert strain.flagged(START + 6.9) == ()
+    assert strain.flagged(START + 7.0) == ("fails CBC_CAT3", "injected CBC_HW_INJ")
+    del made[name("DQMASK")], made[name("INJMASK")]
+    assert read_strain(path).flags is None
 
 
 @pytest.mark.parametrize(
@@ -244,7 +438,7 @@ def test_a_block_is_as_long_as_can_be_with_the_event_in_its_middle(
     assert found == pytest.approx(place, abs=1e-3)
 
 
-@pytest.mark.parametrize("rate", [4096, 8192, 10000, 16384])
+@pytest.mark.parametrize("rate", [3000, 4096, 4097, 8192, 16384, 65536])
 def test_a_tone_keeps_its_amplitude_its_phase_and_its_place_in_time(write, rate):
     time = np.arange(70 * rate) / rate
     values = 1e-21 * np.sin(2 * np.pi * 1000 * time) + 1e-20
@@ -304,9 +498,42 @@ def test_too_little_strain_about_an_event_is_told_with_the_numbers(write, values
     assert str(caught.value).startswith("H1's strain of GPS 1126259446 to ")
 
 
+def test_noise_goes_on_as_it_is_above_what_a_low_rate_can_hold(write):
+    samples, _ = block(strain_of(noise(32, 2048), write, rate=2048), START + 16.0)
+    density = np.abs(np.fft.rfft(samples)) ** 2
+    hertz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
+    bands = [(100, 900), (900, 1050), (1050, 2000), (2000, 4000)]
+    below, *above = (density[(hertz > low) & (hertz < high)].mean() for low, high in bands)
+    assert above == pytest.approx([below] * 3, rel=0.5, abs=0)
+
+
 def test_strain_sampled_too_slowly_is_refused(write):
-    with pytest.raises(StrainError, match=r"has 2048 samples a second, too few .* 4096 Hz or more"):
-        block(strain_of(noise(10, 2048), write, rate=2048), START + 5.0)
+    with pytest.raises(StrainError, match=r"has 2047 samples a second; give strain of 2048 to 655"):
+        block(strain_of(noise(10, 2047), write, rate=2047), START + 5.0)
+
+
+@pytest.mark.parametrize("rate", [65537, 8388593])
+def test_a_made_up_rate_is_refused_unread(write, rate):
+    with pytest.raises(StrainError, match=rf"has {rate}\.0 samples a second; .* 65536 at most"):
+        read_strain(write(noise(1), "H1.npy"), gps_start=1.0, sample_rate=float(rate))
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32])
+def test_counts_and_short_floats_are_taken(write, kind):
+    values = (2000 * np.random.default_rng(0).normal(size=4 * RATE)).astype(kind)
+    strain = strain_of(values, write)
+    assert strain.values.dtype == np.float64
+    np.testing.assert_array_equal(strain.values, values)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-321])
+def test_values_that_no_strain_has_are_refused(write, value):
+    values = np.zeros(RATE)
+    values[1:4] = value, np.nan, -value / 2
+    with pytest.raises(
+        StrainError, match=r"its greatest value is .*e(\+308|-322), which no strain"
+    ):
+        strain_of(values, write)
 
 
 @pytest.mark.parametrize("told", [{"Xspacing": 0.0}, {"Xstart": [1, 2]}])

@@ -15,7 +15,7 @@ from flax_glitch.events.triggers import (
     stable_id,
     training_set_table,
 )
-from flax_glitch.strain.formats import StrainError
+from flax_glitch.strain.channels import StrainError
 
 
 @pytest.fixture

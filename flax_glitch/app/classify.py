@@ -212,7 +212,9 @@ def _seconds(duration: float | None) -> str:
 
 
 def _notes(prediction: Prediction) -> list[str]:
-    notes = []
+    notes = [f"Strain read from {escape(prediction.channel)}."] if prediction.channel else []
+    if prediction.flags:
+        notes.append(f"Flagged at this time: {escape(', '.join(prediction.flags))}.")
     none_of_these = prediction.label == NONE_OF_THE_ABOVE
     if none_of_these and prediction.unlike and not prediction.knows_outliers:
         notes.append(

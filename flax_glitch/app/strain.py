@@ -35,11 +35,11 @@ INVITATION = hint(
 
 UNEXPECTED = "Something went wrong: try another time or file"
 
-SELF_DESCRIBED = (".hdf5", ".h5", ".gwf")
+SELF_DESCRIBED = (".hdf5", ".h5", ".hdf", ".gwf")
 """Suffixes of files that say when they begin and how often they were sampled."""
 
-TOLD = ("start", "sample rate", "detector")
-"""What a file may not tell."""
+TOLD = ("start", "sample rate", "detector", "channel")
+"""What a file may not tell, or tell of several."""
 
 CURES = {
     **{f"give {what}": f"; give its {what}" for what in TOLD},
@@ -117,8 +117,8 @@ def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
     return presets, start, [when, detector, *file]
 
 
-def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Textbox, gr.Number]:
-    """The file, and its start and sample rate, which are asked for if it doesn't tell them."""
+def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Textbox, gr.Number, gr.Textbox]:
+    """The file, and its start and sample rate or channel, as far as they are asked for."""
     file = gr.File(
         label=f"Strain file, if you have one (HDF5 of GWOSC, .npy, .csv; at most {MAX_UPLOAD})",
         height=150,
@@ -126,9 +126,12 @@ def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Textbox, gr.Number]:
     with gr.Row():
         start = gr.Textbox(label="Start of the file (GPS seconds or UTC)", visible=False)
         rate = gr.Number(label="Sample rate (Hz)", value=None, visible=False)
+    channel = gr.Textbox(
+        label="Channel, if the file has several", value="", max_length=200, visible=False
+    )
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on([file.upload, file.clear], _describe, file, [detector, start, rate], **quiet)
-    return file, start, rate
+    gr.on([file.upload, file.clear], _describe, file, [detector, start, rate, channel], **quiet)
+    return file, start, rate, channel
 
 
 def _fill(preset: Preset) -> tuple[Any, ...]:
@@ -137,11 +140,12 @@ def _fill(preset: Preset) -> tuple[Any, ...]:
     return when, preset.detector, None, *_describe(None)[1:]
 
 
-def _describe(path: str | None) -> tuple[Any, Any, Any]:
-    """Detector, start and sample rate, as they are after a file has come or gone."""
-    asked = path is not None and Path(path).suffix.lower() not in SELF_DESCRIBED
-    told = gr.Textbox(value="", visible=asked), gr.Number(value=None, visible=asked)
-    return "" if path else "H1", *told
+def _describe(path: str | None) -> tuple[Any, Any, Any, Any]:
+    """Detector, start, sample rate and channel, as they are after a file has come or gone."""
+    told = path is not None and Path(path).suffix.lower() in SELF_DESCRIBED
+    asked = bool(path) and not told
+    numbers = gr.Textbox(value="", visible=asked), gr.Number(value=None, visible=asked)
+    return "" if path else "H1", *numbers, gr.Textbox(value="", visible=told)
 
 
 def question_of(
@@ -150,6 +154,7 @@ def question_of(
     path: str | None = None,
     start: float | int | str | None = None,
     sample_rate: float | int | None = None,
+    channel: str = "",
 ) -> Question:
     """Returns what is asked by an event's name or time, a detector, and a file, if any."""
     when = when.strip()
@@ -159,6 +164,7 @@ def question_of(
         gps=None if by_name else when or None,
         detector=detector or None,
         strain=path,
+        channel=channel.strip() or None,
         gps_start=None if start is None else str(start).strip() or None,
         sample_rate=None if sample_rate is None else float(sample_rate),
         cache=CACHE,

@@ -62,7 +62,7 @@ class Events(Question):
 NO_EVENTS = Events()
 
 
-def classify_inputs(  # noqa: PLR0913
+def classify_inputs(
     inputs: Inputs,
     events: tyro.conf.OmitArgPrefixes[Events] = NO_EVENTS,
     checkpoint: Path | None = None,
@@ -160,7 +160,7 @@ def check_arguments(events: Events, pictures_given: bool) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     (kind,) = kinds
-    idle = given - {kind, "--cache"} - _companions(kind, bool(events.local))
+    idle = given - {kind, "--cache"} - _companions(kind, events.local)
     if idle:
         raise UsageError(f"{' and '.join(sorted(idle))}: no use with {kind}, leave out")
     if kind == "--triggers" and not events.strain:
@@ -169,11 +169,12 @@ def check_arguments(events: Events, pictures_given: bool) -> None:
         raise UsageError(f"{kind}: give --detector too (H1, L1 or V1), or a --strain file")
 
 
-def _companions(kind: str, local: bool) -> set[str]:
+def _companions(kind: str, local: Path | None) -> set[str]:
     """Returns the options that go with a kind of input."""
     if kind == "pictures":
         return set()
     if kind == "--triggers":
-        return {"--detector", "--strain", "--pictures"}
-    of_a_file = {"--gps-start", "--sample-rate"} if local else set()
-    return {"--detector", "--strain", "--pictures"} | of_a_file
+        return {"--detector", "--strain", "--pictures"} | ({"--channel"} if local else set())
+    of_files = {"--channel"} if local else set()
+    of_a_file = {"--gps-start", "--sample-rate"} if local and not local.is_dir() else set()
+    return {"--detector", "--strain", "--pictures"} | of_files | of_a_file

@@ -17,10 +17,15 @@ from flax_glitch.events.question import GRAVITYSPY, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.files import harmless
-from flax_glitch.strain.formats import StrainError
+from flax_glitch.strain.channels import StrainError
 from flax_glitch.strain.picture import Scan
 
-OPTIONS = {"start": "--gps-start", "sample rate": "--sample-rate", "detector": "--detector"}
+OPTIONS = {
+    "start": "--gps-start",
+    "sample rate": "--sample-rate",
+    "detector": "--detector",
+    "channel": "--channel",
+}
 """What a strain file may not say, and the options to say it."""
 
 CURES = {
@@ -39,7 +44,12 @@ Row = tuple[str | float | None, ...]
 
 
 def draw_triggers(
-    triggers: str, strain: str, out: Path, detector: str | None = None, cache: Path = CACHE
+    triggers: str,
+    strain: str,
+    out: Path,
+    detector: str | None = None,
+    channel: str | None = None,
+    cache: Path = CACHE,
 ) -> None:
     """Draw the pictures of a table of triggers, as Gravity Spy does, four windows a glitch.
 
@@ -59,10 +69,14 @@ def draw_triggers(
         strain: A folder of strain files, or gwosc: fetched from GWOSC.
         out: Folder to write to.
         detector: H1, L1 or V1, where the table doesn't tell.
+        channel: The channel that is the strain, where files have several that may be.
         cache: Folder for what is fetched.
     """
     keep_compiled(cache)
-    found = find_events(Question(triggers=triggers, strain=strain, detector=detector, cache=cache))
+    asked = Question(
+        triggers=triggers, strain=strain, detector=detector, channel=channel, cache=cache
+    )
+    found = find_events(asked)
     for notice in unknown_classes(one.label for one in found.triggers if one.label):
         sys.stderr.write(f"note: {notice}\n")
     out.mkdir(parents=True, exist_ok=True)
@@ -114,9 +128,12 @@ def find_events(question: Question) -> Found:
         ValueError: in one line, if a table can't be used or there is no strain.
     """
     try:
-        return find(question, progress=True)
+        found = find(question, progress=True)
     except StrainError as error:
         raise ValueError(error.worded(CURES)) from None
+    if found.notice:
+        sys.stderr.write(f"note: {found.notice}\n")
+    return found
 
 
 def progress(found: Found, waiting: int) -> "tqdm[NoReturn]":

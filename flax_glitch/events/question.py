@@ -19,13 +19,15 @@ class Question:
     gps: float | str | None = None
     """An event's time: GPS seconds, or UTC such as "2015-09-14 09:50:45.4"."""
     detector: str | None = None
-    """H1, L1 or V1, where the strain file or the table doesn't tell."""
+    """H1, L1 or V1, where the strain file or the table doesn't tell, or the file has several."""
     triggers: str | None = None
     """A table with a time (gps, event_time, peak_time, time, end_time, …) and a detector (detector,
     ifo or channel) a row: CSV, other text, ECSV, LIGO_LW XML, Omicron's or PyCBC's HDF5, gzipped
     too; or gravityspy: the table of its training set, fetched from Zenodo."""
     strain: str | None = None
-    """A file of strain, for a table also a folder of them; or gwosc: fetched from GWOSC."""
+    """A file of strain, or a folder of them; or gwosc: fetched from GWOSC."""
+    channel: str | None = None
+    """The channel that is the strain, where the file has several that may be."""
     gps_start: float | str | None = None
     """Time of the first sample of a strain file that doesn't tell, such as .npy; also as UTC."""
     sample_rate: float | None = None

@@ -19,7 +19,7 @@ from flax_glitch.classes import DURATIONS, class_name
 from flax_glitch.events.find import ReadStrain
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.files import write_whole
-from flax_glitch.strain.files import StrainError, block
+from flax_glitch.strain.files import Strain, StrainError, block
 from flax_glitch.strain.picture import Scan, full_picture, png, scan_block
 from flax_glitch.strain.remote import OfflineError
 
@@ -58,9 +58,10 @@ def scan_triggers(triggers: Iterable[Trigger], read: ReadStrain) -> Outcomes:
         OfflineError: if the strain of `PATIENCE` triggers in a row is nowhere to be reached.
     """
 
-    def prepare(trigger: Trigger) -> tuple[Trigger, tuple[Samples, float] | StrainError]:
+    def prepare(trigger: Trigger) -> tuple[Trigger, tuple[Strain, Samples, float] | StrainError]:
         try:
-            return trigger, block(read(trigger.detector, trigger.gps), trigger.gps)
+            strain = read(trigger.detector, trigger.gps)
+            return trigger, (strain, *block(strain, trigger.gps))
         except StrainError as error:
             return trigger, error
 
@@ -72,7 +73,8 @@ def scan_triggers(triggers: Iterable[Trigger], read: ReadStrain) -> Outcomes:
         if isinstance(ready, StrainError):
             yield trigger, ready
         else:
-            yield trigger, scan_block(trigger.detector, trigger.gps, *ready)
+            strain, samples, event = ready
+            yield trigger, scan_block(strain, trigger.gps, samples, event)
 
 
 def write_scans(outcomes: Iterable[Outcome], paths: Callable[[Trigger], list[Path]]) -> Outcomes:
@@ -88,7 +90,8 @@ def write_scans(outcomes: Iterable[Outcome], paths: Callable[[Trigger], list[Pat
             for path, energies, duration in windows:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with _drawing:
-                    picture = full_picture(energies, duration, trigger.detector)
+                    said = trigger.detector, scan.channel or ""
+                    picture = full_picture(energies, duration, *said)
                 write_whole(path, png(picture))
         return outcome
 

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -29,13 +30,14 @@ from flax_glitch.data.pictures import (
     resize,
 )
 from flax_glitch.data.table import places
-from flax_glitch.events.triggers import event_name
+from flax_glitch.events.triggers import event_name, stable_id
 from flax_glitch.models.classifier import make_forward
 from flax_glitch.models.systems import MODELS
 from flax_glitch.predict.calibration import apart, temperature_of, unlikeness
 from flax_glitch.predict.prior import Shares, prior_of, trained_under, under
 from flax_glitch.predict.verdicts import Failure, Prediction
-from flax_glitch.strain.picture import Scan, colour_distance
+from flax_glitch.strain.files import Series, Strain, StrainError
+from flax_glitch.strain.picture import Scan, colour_distance, scan
 
 SIZES = (1, 4, 16)
 """Numbers of pictures that are predicted together; others are padded to the next one."""
@@ -55,6 +57,8 @@ class _View(NamedTuple):
     geometry: str
     gps: float | None = None
     q: float | None = None
+    channel: str | None = None
+    flags: tuple[str, ...] | None = None
 
 
 class Predictor:
@@ -124,13 +128,27 @@ class Predictor:
         return {"name": self.name, "sha256": self.sha256}
 
     def predict(
-        self, pictures: PictureLike | Sequence[PictureLike] | Iterator[PictureLike]
+        self,
+        pictures: PictureLike | Sequence[PictureLike] | Iterator[PictureLike] | Strain | Series,
+        gps: float | str | datetime | None = None,
+        detector: str | None = None,
     ) -> Prediction:
-        """Returns the verdict on one glitch from its picture or its one to four windows.
+        """Returns the verdict on one glitch from its picture, its one to four windows, or strain.
+
+        Args:
+            pictures: one glitch's; or strain, which may be GWpy's `TimeSeries`.
+            gps: the event's GPS time in seconds, of strain.
+            detector: such as H1, of strain that doesn't tell.
 
         Raises:
             PictureError: naming the picture that can't be read.
+            StrainError: if the strain doesn't hold the event or enough around it.
         """
+        if isinstance(pictures, Strain | Series):
+            if gps is None:
+                raise StrainError("strain is given without gps; give the event's GPS time too")
+            found = scan(pictures, gps, detector)
+            return next(self._predict([self._views(found, stable_id(found.detector, found.gps))]))
         given = _several(pictures)
         if not 1 <= len(given) <= len(DURATIONS):
             raise PictureError(f"{len(given)} pictures given: pass one to four, of one glitch")
@@ -226,8 +244,9 @@ class Predictor:
 
     def _views(self, scan: Scan, id: str | None) -> list[_View]:
         name, shape = event_name(scan.detector, scan.gps), self.preprocessing.shape
+        strain = scan.gps, scan.q, scan.channel, scan.flags
         return [
-            _View(name, scan.detector, id, window, resize(p, *shape), "strain", scan.gps, scan.q)
+            _View(name, scan.detector, id, window, resize(p, *shape), "strain", *strain)
             for window, p in scan.views.items()
         ]
 
@@ -297,6 +316,8 @@ class Predictor:
             probabilities=under(own, *frequencies),
             gps=first.gps,
             q=first.q,
+            channel=first.channel,
+            flags=first.flags,
             raw=raw,
             ood_score=float(unlikeness(whole, colours, self.classes)),
             calibration=self.calibration[len(glitch) - 1] if self.calibration else None,

@@ -36,6 +36,8 @@ COLUMNS = (
     "gps",
     "utc",
     "q",
+    "channel",
+    "flags",
     "view",
     "geometry",
     "views",
@@ -73,6 +75,8 @@ class Prediction:
         probabilities: class probabilities of the glitch, calibrated if the model is, and then put
             under the prior.
         gps: its time in GPS seconds, where strain was given, as is the Q of its pictures.
+        channel: what its strain was read from, where the file has names.
+        flags: what is amiss with its strain at the time, in words, None if nothing is known of it.
         raw: logits that `own` is the softmax of, at the calibration's temperature; the mean of
             its pictures', or the network's own if it judges them together.
         ood_score: how unlike the training pictures it is, see `calibration.unlikeness`; whatever
@@ -97,6 +101,8 @@ class Prediction:
     probabilities: np.ndarray
     gps: float | None = None
     q: float | None = None
+    channel: str | None = None
+    flags: tuple[str, ...] | None = None
     raw: np.ndarray | None = None
     ood_score: float | None = None
     calibration: Calibration | None = None
@@ -238,8 +244,10 @@ def as_objects(
     }
     if result.gps is not None:
         verdict["geometry"] = "strain"
-        time = {"gps": result.gps, "utc": result.utc}
-        return [{"input": result.inputs[0], **time, "q": result.q, **verdict}]
+        flags = None if result.flags is None else list(result.flags)
+        told = {"channel": result.channel, "flags": flags}
+        strain = {"gps": result.gps, "utc": result.utc, "q": result.q, **told}
+        return [{"input": result.inputs[0], **strain, **verdict}]
     return [
         {"input": name, "view": window, "geometry": geometry, **verdict}
         for name, window, geometry in zip(result.inputs, windows, result.geometry, strict=True)
@@ -309,6 +317,9 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
     ]
     lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
     lines += [f"prior: {result.prior}" for result in verdicts[:1]]
+    channels = dict.fromkeys(result.channel for result in verdicts if result.channel)
+    lines += [f"channel: {channel}" for channel in channels]
+    lines += [f"flagged: {one.inputs[0]}: {', '.join(one.flags)}" for one in verdicts if one.flags]
     return "".join(line + "\n" for line in lines if verdicts)
 
 
@@ -345,6 +356,7 @@ def _csv_rows(
         kept = {name: value for name, value in item.items() if name in COLUMNS}
         kept |= {"views": " ".join(item["views"]), "model": model["sha256"]}
         kept["set"] = " ".join(item.get("set", ()))
+        kept["flags"] = ", ".join(result.flags or ())
         if "view" in item:
             kept["view_class"], kept["view_confidence"] = ranked(result.names, own)[0]
         rows.append(kept | {f"p({name})": p for name, p in item["probabilities"].items()})

@@ -1,13 +1,14 @@
 """Strain out of files, and the block of it around an event that the Q-transform wants."""
 
 import io
+import itertools
 import math
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import h5py
 import numpy as np
@@ -15,19 +16,20 @@ from jaxtyping import Bool, Float
 
 from flax_glitch.arrays import Samples
 from flax_glitch.files import printable
-from flax_glitch.strain.formats import (
-    MAX_SAMPLES,
-    Recording,
-    StrainError,
-    gwosc_layout,
-    one_line,
-    open_recording,
-)
+from flax_glitch.strain.channels import DETECTOR, StrainError, detector_of
+from flax_glitch.strain.formats import MAX_SAMPLES, Recording, in_hdf5, one_line, open_recording
+from flax_glitch.strain.quality import Flag, worded
 from flax_glitch.strain.whitening import SAMPLE_RATE
 from flax_glitch.times import to_gps
 
-MIN_SAMPLE_RATE = 4096
-"""Hz; strain sampled more slowly doesn't hold what a picture shows, up to 2048 Hz."""
+RATES = (2048, 65536)
+"""Hz: the least, of which a picture shows half its height and more, and the most."""
+
+FULL_RATE = 4096
+"""Hz; strain sampled more slowly doesn't hold all that a picture shows, up to 2048 Hz."""
+
+SIZES = (1e-30, 1e12)
+"""Absolute value of the greatest sample, at least and at most: strain, whitened strain, counts."""
 
 LENGTHS = (64, 32, 16, 8)
 """Seconds that a block may last: few, so that the transform is compiled for few shapes."""
@@ -37,9 +39,6 @@ NEAR = 3.0
 
 STUCK = 0.1
 """Seconds without any change that are no data: some files mark gaps by zeros."""
-
-DETECTOR = re.compile(r"(?<![A-Za-z0-9])[GHKLV]1(?![A-Za-z0-9])")
-"""A detector's name as a word of a file's name, as in H-H1_GWOSC_4KHZ_R1-1126259447-32.hdf5."""
 
 Value = TypeVar("Value", float, str)
 
@@ -58,6 +57,10 @@ class Strain:
     """Hz, a whole number."""
     detector: str
     """Such as H1."""
+    channel: str | None = None
+    """The channel or data set that it was read from, where a file has names."""
+    flags: tuple[Flag, ...] | None = None
+    """Where it is flagged, None if nothing is known of it."""
 
     @property
     def duration(self) -> float:
@@ -69,6 +72,12 @@ class Strain:
         """GPS seconds of the sample that would follow the last."""
         return self.start + self.duration
 
+    def flagged(self, gps: float) -> tuple[str, ...] | None:
+        """Returns what is amiss with the data at a GPS time, None if nothing is known of it."""
+        low = self.sample_rate < FULL_RATE
+        known = None if self.flags is None else worded(self.flags, gps)
+        return (*(known or ()), f"nothing above {self.sample_rate / 2:.0f} Hz") if low else known
+
     def __str__(self) -> str:
         return f"{self.detector}'s strain of GPS {self.start:.12g} to {self.end:.12g}"
 
@@ -77,6 +86,7 @@ def read_strain(
     path: Path,
     *,
     detector: str | None = None,
+    channel: str | None = None,
     gps_start: float | str | datetime | None = None,
     sample_rate: float | None = None,
     around: Span | None = None,
@@ -84,9 +94,11 @@ def read_strain(
     """Returns the strain in a file, whose format is told by its content.
 
     Args:
-        path: HDF5 in GWOSC's layout; .npy; text with a column of strain, or with two, GPS time
-            and strain; .gwf where the extra `gwf` is installed.
-        detector: such as H1, where neither the file nor its name says it.
+        path: HDF5 in the layout of GWOSC, GWpy or PyCBC; .npy; text with a column of strain, or
+            with two, GPS time and strain; .gwf where the extra `gwf` is installed.
+        detector: such as H1, where neither the file nor its name says it, or where the file has
+            several.
+        channel: the one that is the strain, where the file has several that may be.
         gps_start: time of the first sample, GPS seconds or UTC, where the file doesn't say it.
         sample_rate: Hz, where the file doesn't say it.
         around: two GPS times; only what lies between them is read, as far as there is any.
@@ -100,16 +112,60 @@ def read_strain(
         raise StrainError(printable(f"{path}: its start: {error}")) from None
     detector = detector and detector.strip().upper()
     given = Recording(None, start, sample_rate, detector)
-    with one_line(str(path)), open_recording(path) as recording:
-        if not recording.detector and not detector and (name := DETECTOR.search(path.name)):
-            recording = replace(recording, detector=name[0])
+    with one_line(str(path)), open_recording(path, detector, channel) as recording:
+        if not recording.detector and not detector:
+            recording = replace(recording, detector=detector_of(path.name))
         return _strain(recording, given, str(path), around)
+
+
+@runtime_checkable
+class Series(Protocol):
+    """A series in time as GWpy's `TimeSeries`, which needn't be installed."""
+
+    value: Any
+    t0: Any
+    """With a unit of time."""
+    sample_rate: Any
+    """With a unit of frequency."""
+    name: Any
+    channel: Any
+
+
+def strain_of(series: Strain | Series, gps: float, detector: str | None = None) -> Strain:
+    """Returns strain as it is, and of a series what lies near a GPS time.
+
+    Raises:
+        StrainError: if it can't be used, or nothing tells its detector.
+    """
+    if isinstance(series, Strain):
+        return series
+    channel = str(series.channel or series.name or "")
+    start, rate = float(series.t0.to("s").value), float(series.sample_rate.to("Hz").value)
+    found = Recording(series.value, start, round(rate, 6), detector_of(channel), channel or None)
+    around = gps - LENGTHS[0], gps + LENGTHS[0]
+    with one_line("time series"):
+        return _strain(found, Recording(None, detector=detector), "time series", around)
 
 
 def read_hdf5(file: io.RawIOBase, name: str, around: Span) -> Strain:
     """Reads what lies between two GPS times, and no more, of an open file of GWOSC's layout."""
     with one_line(name), h5py.File(file) as hdf5:
-        return _strain(gwosc_layout(hdf5, name), Recording(None), name, around)
+        return _strain(in_hdf5(hdf5, name), Recording(None), name, around)
+
+
+def join(parts: Sequence[Strain], span: Span) -> Strain:
+    """Returns strain of one rate and channel from one time to another, NaN where no part is.
+
+    Of parts that overlap, the first counts.
+    """
+    first = parts[0]
+    values = np.full(round((span[1] - span[0]) * first.sample_rate), np.nan)
+    for part in reversed(parts):
+        begin = round((part.start - span[0]) * first.sample_rate)
+        values[begin : begin + len(part.values)] = part.values
+    told = [part.flags for part in parts if part.flags is not None]
+    flags = tuple(itertools.chain.from_iterable(told)) if told else None
+    return replace(first, values=values, start=float(span[0]), flags=flags)
 
 
 def block(strain: Strain, gps: float) -> tuple[Samples, float]:
@@ -122,10 +178,9 @@ def block(strain: Strain, gps: float) -> tuple[Samples, float]:
         StrainError: if the strain doesn't do for a picture of that event.
     """
     rate = strain.sample_rate
-    if rate < MIN_SAMPLE_RATE:
+    if not RATES[0] <= rate <= RATES[1]:
         raise StrainError(
-            f"{strain} has {rate:.0f} samples a second, too few for a picture up to 2048 Hz; "
-            f"give strain of {MIN_SAMPLE_RATE} Hz or more"
+            f"{strain} has {rate:.0f} samples a second; give strain of {RATES[0]} to {RATES[1]} Hz"
         )
     if not strain.start <= gps < strain.end:
         raise StrainError(f"{strain} doesn't hold GPS {gps}; give a time inside it")
@@ -185,17 +240,30 @@ def _resampled(values: Samples, rate: int) -> Float[np.ndarray, " resampled"]:
 
     ratio = Fraction(SAMPLE_RATE, rate)
     # Drawn on along a line: zeros beyond the edges would make a step of them.
-    return resample_poly(values, ratio.numerator, ratio.denominator, padtype="line")
+    values = resample_poly(values, ratio.numerator, ratio.denominator, padtype="line")
+    return values + _hiss(values, rate) if rate < FULL_RATE else values
+
+
+def _hiss(values: Samples, rate: int) -> Samples:
+    """Even noise above what the rate can hold, as strong as the median just below.
+
+    Whitening would make the loudest there of what rounding leaves.
+    """
+    waves = np.abs(np.fft.rfft(values * np.hanning(len(values)))) / np.sqrt(3 / 8)
+    hertz = np.fft.rfftfreq(len(values), 1 / SAMPLE_RATE) / rate
+    level = np.median(waves[(hertz > 0.35) & (hertz < 0.45)]) / np.sqrt(np.log(2))
+    noise = np.fft.rfft(np.random.default_rng(0).standard_normal(len(values)))
+    return np.fft.irfft(noise * (hertz > 0.45) * level / np.sqrt(len(values)))
 
 
 def _strain(recording: Recording, given: Recording, name: str, around: Span | None) -> Strain:
     start = _agreed(name, "start", given.start, recording.start)
     rate = _agreed(name, "sample rate", given.sample_rate, recording.sample_rate)
     detector = _agreed(name, "detector", given.detector, recording.detector)
-    if not (0 <= start < math.inf and 0 < rate < math.inf and rate % 1 == 0):
+    if not (0 <= start < math.inf and 0 < rate <= RATES[1] and rate % 1 == 0):
         raise StrainError(
             f"{name}: starts at GPS {start} and has {rate} samples a second; "
-            "give positive numbers, the second a whole one"
+            f"give positive numbers, the second a whole one, {RATES[1]} at most"
         )
     if not DETECTOR.fullmatch(detector):
         raise StrainError(f"{name}: is of detector {detector!r}; give H1, L1, V1, K1 or G1")
@@ -204,7 +272,14 @@ def _strain(recording: Recording, given: Recording, name: str, around: Span | No
     if np.isinf(values).any():
         first = start + (part.start + int(np.isinf(values).argmax())) / rate
         raise StrainError(f"{name}: is infinite at GPS {first:.12g}; mark missing data by NaN")
-    return Strain(values, start + part.start / rate, rate, detector)
+    most = np.max(np.abs(values), initial=0, where=~np.isnan(values))
+    if most and not SIZES[0] <= most <= SIZES[1]:
+        raise StrainError(
+            f"{name}: its greatest value is {most:.3g}, which no strain has; check it"
+        )
+    channel = recording.channel and printable(recording.channel)
+    begin = start + part.start / rate
+    return Strain(values, begin, rate, detector, channel, recording.flags)
 
 
 def _agreed(name: str, what: str, given: Value | None, found: Value | None) -> Value:
@@ -221,10 +296,11 @@ def _agreed(name: str, what: str, given: Value | None, found: Value | None) -> V
 
 def _part(samples: Any, start: float, rate: float, name: str, around: Span | None) -> slice:
     """Which samples to read."""
-    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating) or not len(samples):
+    known = samples.dtype.kind == "f" or samples.dtype in (np.int16, np.int32)
+    if samples.ndim != 1 or not known or not len(samples):
         raise StrainError(
-            f"{name}: holds {samples.dtype} of shape {samples.shape}; give floating-point numbers "
-            "in one dimension"
+            f"{name}: holds {samples.dtype} of shape {samples.shape}; give floating-point numbers, "
+            "int16 or int32 in one dimension"
         )
     first, last, end = 0, len(samples), start + len(samples) / rate
     if around is not None:

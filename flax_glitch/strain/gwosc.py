@@ -4,7 +4,6 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,9 +29,11 @@ from flax_glitch.strain.files import (
     Span,
     Strain,
     StrainError,
+    join,
     read_hdf5,
     read_strain,
 )
+from flax_glitch.strain.quality import mask_of
 from flax_glitch.times import to_gps
 
 SAMPLE_RATE = 4096
@@ -135,7 +136,7 @@ def fetch(
     with open_session(remote.HOST) as session:
         urls = _files(session, gps, detector, span, event)
         parts = [_read(session, url, span, path.parent, progress) for url in urls]
-    strain = _joined(parts, span)
+    strain = join(parts, span)
     _keep(strain, path)
     return strain
 
@@ -204,16 +205,6 @@ def _read(session: requests.Session, url: str, span: Span, folder: Path, progres
     return read_strain(path, around=span)
 
 
-def _joined(parts: Sequence[Strain], span: Span) -> Strain:
-    """The whole span, NaN where no part is."""
-    rate = parts[0].sample_rate
-    values = np.full(int((span[1] - span[0]) * rate), np.nan)
-    for part in parts:
-        first = round((part.start - span[0]) * rate)
-        values[first : first + len(part.values)] = part.values
-    return Strain(values, float(span[0]), rate, parts[0].detector)
-
-
 def _keep(strain: Strain, path: Path) -> None:
     """Writes strain in GWOSC's layout, with its checksum beside it."""
     content = io.BytesIO()
@@ -224,6 +215,10 @@ def _keep(strain: Strain, path: Path) -> None:
         file["meta/GPSstart"] = strain.start
         file["meta/Duration"] = strain.duration
         file["meta/Detector"] = strain.detector
+        if strain.flags is not None:
+            mask, names = mask_of(strain.flags, strain.start, math.ceil(strain.duration))
+            file["quality/simple/DQmask"] = mask
+            file["quality/simple/DQShortnames"] = np.array(names, "S")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, content.getvalue())
     with suppress(FileNotFoundError):  # another process may be forgetting too

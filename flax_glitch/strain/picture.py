@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 
 import matplotlib
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from flax_glitch.arrays import Picture, Samples
 from flax_glitch.classes import DURATIONS
-from flax_glitch.strain.files import Strain, block
+from flax_glitch.strain.files import Series, Strain, block, strain_of
 from flax_glitch.strain.qtransform import AXES_HEIGHT, AXES_WIDTH, q_scan
 from flax_glitch.strain.tiling import FREQUENCIES
 from flax_glitch.times import to_gps
@@ -40,6 +40,10 @@ class Scan:
     """Of the plane that was chosen."""
     energies: Float[np.ndarray, "4 478 568"]
     """Normalised, one map for each of `DURATIONS`."""
+    channel: str | None = None
+    """Of the strain, where its file has names."""
+    flags: tuple[str, ...] | None = None
+    """What is amiss with the data at the time, in words; None if nothing is known of it."""
 
     @property
     def views(self) -> Mapping[float, Picture]:
@@ -47,23 +51,30 @@ class Scan:
         return dict(zip(DURATIONS, map(spectrogram, self.energies), strict=True))
 
 
-def scan(strain: Strain, time: float | str | datetime) -> Scan:
+def scan(
+    strain: Strain | Series, time: float | str | datetime, detector: str | None = None
+) -> Scan:
     """Returns the scan of an event at a time, with 8 seconds or more without gaps around it.
 
     The time is in GPS seconds or UTC, see `to_gps`.
+
+    Strain can be a `TimeSeries` of GWpy's too, with its detector, such as H1, unless its channel
+    or name tells.
 
     Raises:
         StrainError: if the strain doesn't hold the event or enough around it.
         ValueError: if the time is none.
     """
     gps = to_gps(time)
-    return scan_block(strain.detector, gps, *block(strain, gps))
+    strain = strain_of(strain, gps, detector)
+    return scan_block(strain, gps, *block(strain, gps))
 
 
-def scan_block(detector: str, gps: float, samples: Samples, event: float) -> Scan:
-    """Returns the scan of an event in a block of strain, so many seconds after its start."""
+def scan_block(strain: Strain, gps: float, samples: Samples, event: float) -> Scan:
+    """Returns the scan of an event in a block of the strain, so many seconds after its start."""
     energies, q = q_scan(samples, event)
-    return Scan(detector, gps, float(q), np.asarray(energies))
+    told = strain.channel, strain.flagged(gps)
+    return Scan(strain.detector, gps, float(q), np.asarray(energies), *told)
 
 
 def indices(energies: Float[np.ndarray, "row column"]) -> UInt8[np.ndarray, "row column"]:
@@ -85,13 +96,15 @@ def colour_distance(picture: Picture) -> float:
     return float(np.abs(picture - VIRIDIS[place].astype(int)).mean())
 
 
-def full_picture(energies: Float[np.ndarray, "478 568"], duration: float, detector: str) -> Picture:
+def full_picture(
+    energies: Float[np.ndarray, "478 568"], duration: float, detector: str, channel: str = ""
+) -> Picture:
     """Returns the picture for people, 800 by 600 pixels, with axes, title and colour bar.
 
     Its spectrogram is where Gravity Spy's is; the last five columns, which are cut off everywhere,
     repeat the one before.
     """
-    picture = _axes(duration, detector).copy()
+    picture = _axes(duration, detector, channel).copy()
     area = picture[TOP + 1 : TOP + AXES_HEIGHT - 1, LEFT + 1 : LEFT + AXES_WIDTH]
     area[:] = spectrogram(np.pad(energies, ((0, 0), (0, 5)), mode="edge"))
     return picture
@@ -115,8 +128,8 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
 
-@cache
-def _axes(duration: float, detector: str) -> Picture:
+@lru_cache(maxsize=16)  # a channel can have any name
+def _axes(duration: float, detector: str, channel: str) -> Picture:
     """Returns a full picture without its spectrogram."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: few draw, and it takes long
     from matplotlib.cm import ScalarMappable
@@ -140,5 +153,6 @@ def _axes(duration: float, detector: str) -> Picture:
     bar = Colorbar(figure.add_axes((691 / 800, 0.1, 29 / 800, 0.8)), scale)
     bar.set_label("Normalized energy", fontsize=15)
     bar.ax.tick_params(labelsize=12)
+    figure.text(0.99, 0.01, channel[:60], fontsize=8, ha="right", parse_math=False)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from flax_glitch import files
 from flax_glitch.files import BROKEN, BrokenOffError, tries, why
-from flax_glitch.strain.formats import StrainError
+from flax_glitch.strain.channels import StrainError
 
 HOST = "https://gwosc.org"
 """The Gravitational Wave Open Science Center."""
