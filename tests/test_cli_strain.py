@@ -225,7 +225,7 @@ def test_a_table_gets_a_row_a_trigger_and_failed_ones_keep_their_reason(classify
     rows = read_csv(place / "verdicts.csv")
     assert [row["gravityspy_id"] for row in rows if row["class"]] == list("abcde")
     reasons = {row["input"]: row["error"] for row in rows if row["error"]}
-    assert "time 'soon' is no GPS seconds" in reasons["table.csv, line 9"]
+    assert "time 'soon' is neither GPS seconds nor UTC" in reasons["table.csv, line 9"]
     assert "1.00 s before GPS 1001" in reasons["H1 at 1001.000"]
     assert "no strain of L1 at GPS 1016.000" in reasons["L1 at 1016.000"]
     assert (place / "verdicts.csv").read_text().count("\n") == 1 + 8

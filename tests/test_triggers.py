@@ -77,6 +77,13 @@ def test_triggers_come_by_detector_and_time_so_that_neighbours_share_a_file(tabl
     ]
 
 
+def test_times_of_a_table_may_be_utc(table):
+    triggers, faulty = read_triggers(
+        table("time,ifo,id", "2015-09-14 09:50:45.4,H1,a", "2015-09-14T09:50:45.4Z,L1,b")
+    )
+    assert not faulty and [trigger.gps for trigger in triggers] == [1126259462.4] * 2
+
+
 def test_an_id_that_is_missing_is_ten_letters_that_depend_on_detector_and_time():
     ids = [stable_id("H1", 1126259462.4), stable_id("L1", 1126259462.4), stable_id("H1", 1e9)]
     assert ids[0] == "MzpyuuZZny"  # of every version: file names and tables hold it
@@ -86,10 +93,10 @@ def test_an_id_that_is_missing_is_ten_letters_that_depend_on_detector_and_time()
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("yesterday,H1,a,", "time 'yesterday' is no GPS seconds"),
-        ("nan,H1,a,", "time nan is no GPS seconds"),
-        ("-5,H1,a,", "time -5 is no GPS seconds"),
-        (",H1,a,", "time '' is no GPS seconds"),
+        ("yesterday,H1,a,", "time 'yesterday' is neither GPS seconds nor UTC"),
+        ("nan,H1,a,", "time 'nan' is neither GPS seconds nor UTC"),
+        ("-5,H1,a,", "time '-5' is neither GPS seconds nor UTC"),
+        (",H1,a,", "time '' is neither GPS seconds nor UTC"),
         ("5,Hanford,a,", "detector 'HANFORD' is none such as H1"),
         ("5,H1,../../x,", "id '../../x' can't be part of a file name"),
         pytest.param(f"5,H1,{'x' * 100},", "can't be part of a file name", id="long"),

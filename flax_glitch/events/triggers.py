@@ -6,7 +6,8 @@ import math
 import re
 import string
 from collections.abc import Mapping
-from decimal import Decimal
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from itertools import zip_longest
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from flax_glitch.events.tables import (
 from flax_glitch.files import download, restored
 from flax_glitch.strain.files import DETECTOR
 from flax_glitch.strain.remote import one_line_offline
+from flax_glitch.times import to_gps
 
 ZENODO = "https://zenodo.org"
 """The only host that is asked for the training set's table."""
@@ -157,11 +159,12 @@ def _cell(row: Mapping[str, str], what: str) -> tuple[str, str]:
 def _gps(row: Mapping[str, str]) -> float:
     column, said = _cell(row, "time")
     try:
-        gps = float(said) + 1e-9 * float(row.get(f"{column}ns") or 0)
+        gps = to_gps(said) + 1e-9 * float(row.get(f"{column}ns") or 0)
     except ValueError:
-        raise TriggerError(f"time {said!r} is no GPS seconds") from None
+        raise TriggerError(f"time {said!r} is neither GPS seconds nor UTC") from None
     if not math.isfinite(gps) or gps <= 0:
-        raise TriggerError(f"time {said} is no GPS seconds")
-    if Decimal(said).as_tuple().exponent > 0:  # type: ignore[operator]  # it is finite
-        raise TriggerError(f"time {said} has too few digits for a glitch; write all of them")
+        raise TriggerError(f"time {said} is neither GPS seconds nor UTC")
+    with suppress(InvalidOperation):  # UTC is no number
+        if Decimal(said).as_tuple().exponent > 0:  # type: ignore[operator]  # it is finite
+            raise TriggerError(f"time {said} has too few digits for a glitch; write all of them")
     return gps
