@@ -131,9 +131,9 @@ def test_an_event_in_a_folder_is_found_and_what_is_skipped_is_noted(classify, pl
 def test_data_that_is_flagged_is_said_to_be_in_every_answer(classify, place, capsys):
     write_masks(place / "strain" / NAME, 1000, 32, [(1012, "CBC_CAT1"), (1014, "NO_BURST_HW_INJ")])
     assert classify(*TABLE) == 0
-    assert capsys.readouterr().out.endswith(
+    assert (
         "flagged: H1 at 1012.000: fails CBC_CAT1\nflagged: H1 at 1014.500: injected BURST_HW_INJ\n"
-    )
+    ) in capsys.readouterr().out
     assert classify(*TABLE, "--out", "v.csv") == classify(*TABLE, "--out", "v.json") == 0
     found = [row["flags"] for row in read_csv(place / "v.csv")]
     assert found == ["", "fails CBC_CAT1", "injected BURST_HW_INJ", "", ""]
