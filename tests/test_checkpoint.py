@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flax_glitch import box
+from flax_glitch.box import find_model
 from flax_glitch.checkpoint import (
     Calibration,
     CheckpointError,
@@ -222,19 +223,24 @@ def test_a_full_disk_is_told_before_anything_is_written(folder, monkeypatch):
     assert load(folder).keys() == ARRAYS.keys()
 
 
-def test_a_checkpoint_is_found_by_folder_or_name_else_it_is_the_projects_own_or_the_newest(
-    tmp_path,
+def test_a_checkpoint_is_found_by_folder_or_name_else_it_is_the_one_in_the_box(
+    tmp_path, monkeypatch
 ):
-    absent = tmp_path / "absent"
-    with pytest.raises(CheckpointError, match=r"train one with `python train_flax.py`"):
-        find_checkpoint(None, tmp_path, absent)
-    for age, name in enumerate(("newest", "older")):
+    monkeypatch.chdir(tmp_path)  # wherever one works
+    for name in ("run", "fast"):
         save_model(tmp_path / name, ARRAYS, DESCRIPTION, "")
-        os.utime(tmp_path / name / "model.json", (1000 - age, 1000 - age))
-    assert find_checkpoint(None, tmp_path, absent) == tmp_path / "newest"
     assert find_checkpoint(tmp_path / "named", tmp_path) == tmp_path / "named"
-    assert find_checkpoint(Path("older"), tmp_path) == tmp_path / "older"
-    assert find_checkpoint(None, tmp_path, tmp_path / "older") == tmp_path / "older"
+    assert find_checkpoint("run", tmp_path / "other") == Path("run")
+    assert find_checkpoint(Path("run"), tmp_path) == Path("run")
+    (tmp_path / "run").rename(tmp_path / "older")
+    assert find_checkpoint("fast") == Path("fast")  # one's own goes before
+    (tmp_path / "fast").rename(tmp_path / "own")
+    found = [find_checkpoint(name) for name in (None, "default", "fast")]
+    assert [read_description(folder).name for folder in found] == ["default", "default", "fast"]
+    assert found[2] == find_model("fast") and find_checkpoint("pair") == Path("pair")
+    monkeypatch.setattr(box, "MODELS", ())
+    with pytest.raises(CheckpointError, match="no model came with flax_glitch"):
+        find_checkpoint()
 
 
 def test_a_run_state_comes_back_with_its_progress(tmp_path):

@@ -9,8 +9,8 @@ from gwosc_server import write_strain
 from scipy.signal import resample_poly
 from sklearn.datasets import load_sample_images
 
+from flax_glitch.box import find_model
 from flax_glitch.checkpoint import read_description
-from flax_glitch.checkpoint.model import DEFAULT
 from flax_glitch.events.find import find
 from flax_glitch.events.question import Question
 from flax_glitch.predict.predictor import Predictor
@@ -23,7 +23,7 @@ SIZES = {"default": 40e6, "fast": 3e6}
 
 @pytest.fixture(scope="module", params=SIZES)
 def folder(request):
-    return DEFAULT.with_name(request.param)
+    return find_model(request.param)
 
 
 @pytest.fixture(scope="module")

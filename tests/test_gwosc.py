@@ -42,6 +42,7 @@ def server(folder, monkeypatch):
         monkeypatch.setenv("no_proxy", "*")
         monkeypatch.setattr(gwosc.api.v2, "JSON_CACHE", {})
         monkeypatch.setattr(remote, "HOST", server.address)
+        monkeypatch.setattr("flax_glitch.strain.gwosc.PACKAGED", folder / "no box")
         monkeypatch.setattr(files, "PAUSES", (0.01, 0.01, 0.01))
         yield server
 
@@ -75,6 +76,16 @@ def test_of_a_named_event_the_small_file_is_fetched_once(server, folder, cache):
     np.testing.assert_array_equal(again.values, strain.values)
     samples, event = block(again, EVENT)
     assert (len(samples), event) == (32 * 8192, pytest.approx(15.4))
+
+
+@pytest.mark.parametrize("detector", ["H1", "L1"])
+def test_strain_of_the_first_event_is_in_the_box(cache, detector, monkeypatch):
+    monkeypatch.setattr(remote, "HOST", "http://nowhere.invalid")
+    for gps in (EVENT, EVENT + 10, EVENT - 10.0):
+        strain = fetch(gps, detector, cache)
+        assert (strain.detector, strain.start, strain.duration) == (detector, 1126259446.0, 32.0)
+    with pytest.raises(StrainError, match=r"nowhere.invalid"):
+        fetch(EVENT + 13, detector, cache)  # too near the end of the file
 
 
 def test_the_flags_of_the_data_are_fetched_and_kept(server, cache):

@@ -16,7 +16,6 @@ from scipy.stats import binomtest
 
 from flax_glitch import Predictor
 from flax_glitch.checkpoint import Calibration, CheckpointError
-from flax_glitch.checkpoint.model import DEFAULT
 from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
 from flax_glitch.events.triggers import stable_id
@@ -36,7 +35,7 @@ def predictor(trained):
 
 @pytest.fixture(scope="module")
 def model_in_the_box():
-    return Predictor.from_checkpoint(DEFAULT)
+    return Predictor()
 
 
 @pytest.fixture(scope="module")

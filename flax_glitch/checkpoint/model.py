@@ -16,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 
+from flax_glitch import box
 from flax_glitch.checkpoint.states import (
     Arrays,
     CheckpointError,
@@ -41,9 +42,6 @@ QUANTILES = 101
 
 RUNS = Path("checkpoints")
 """The folder of runs, in the folder that one works in."""
-
-DEFAULT = Path(__file__).parents[2] / "checkpoints" / "default"
-"""The model that comes with the project."""
 
 SHA256_IN_CARD = "SHA256"
 """Stands for the hash in a model card until the arrays are written."""
@@ -176,22 +174,22 @@ def add_calibration(folder: Path, calibration: tuple[Calibration, ...], card: st
     return described
 
 
-def find_checkpoint(given: Path | None, runs: Path = RUNS, default: Path = DEFAULT) -> Path:
-    """Returns the checkpoint of this folder, or name in the folder of runs.
+def find_checkpoint(given: Path | str | None = None, runs: Path = RUNS) -> Path:
+    """Returns the folder of a checkpoint, given as such, by its name among runs or in the box.
 
-    With none given it is the project's own, or else the newest run.
+    With none given it is the one in the box.
     """
-    if given is not None:
-        return runs / given if not given.exists() and (runs / given).is_dir() else given
-    if (default / "model.json").is_file():
-        return default
-    found = sorted(runs.glob("*/model.json"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise CheckpointError(
-            f"no checkpoint in {runs}/: train one with `python train_flax.py`, "
-            "or name one with --checkpoint FOLDER"
-        )
-    return found[-1].parent
+    if given is None:
+        found = box.find_model()
+        if found is None:
+            raise CheckpointError("no model came with flax_glitch: install it anew")
+        return found
+    folder = Path(given)
+    if folder.exists():
+        return folder
+    if (runs / folder).is_dir():
+        return runs / folder
+    return box.find_model(str(given)) or folder
 
 
 def release(run: Path, out: Path, precision: Precision = "bfloat16") -> Description:

@@ -23,6 +23,7 @@ COMMANDS = {
     "generate": "Draw pictures that a DCGAN makes up.",
     "prepare": "Write a source once, at the size that a network sees.",
     "release": "Copy a run's model to a folder to hand on.",
+    "samples": "Write pictures and strain to try the rest on.",
     "simulate": "Draw pictures of simulated glitches.",
 }
 """What each does, in a line."""
@@ -51,6 +52,10 @@ def load(name: str) -> Function:
         from flax_glitch.cli.events import draw_triggers
 
         return draw_triggers
+    if name == "samples":
+        from flax_glitch.cli.samples import write_samples
+
+        return write_samples
     from flax_glitch.cli import training
 
     commands: dict[str, Function] = {

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.special import softmax
 
 from flax_glitch.arrays import Mask, Picture, Seen
-from flax_glitch.checkpoint import load_model, read_card
+from flax_glitch.checkpoint import find_checkpoint, load_model, read_card
 from flax_glitch.classes import DURATIONS, OUTLIER, named
 from flax_glitch.data.layouts import parse_name
 from flax_glitch.data.pictures import (
@@ -62,7 +62,7 @@ class _View(NamedTuple):
 
 
 class Predictor:
-    """A trained model with its preprocessing.
+    """A trained model with its preprocessing; without a folder, the model in the box.
 
     Attributes:
         folder: where it was loaded from.
@@ -80,8 +80,8 @@ class Predictor:
         prior: how often each class is taken to come.
     """
 
-    def __init__(self, folder: Path | str, prior: str | Path | None = None):
-        self.folder = Path(folder)
+    def __init__(self, folder: Path | str | None = None, prior: str | Path | None = None):
+        self.folder = find_checkpoint(folder)
         model, said = load_model(self.folder)
         self.name, self.sha256, self.classes = said.name, said.sha256, named(said.classes)
         self.preprocessing, self.calibration = said.preprocessing, said.calibration
@@ -97,11 +97,13 @@ class Predictor:
         self._outlier = said.classes.index(OUTLIER) if OUTLIER in said.classes else None
 
     @classmethod
-    def from_checkpoint(cls, folder: Path | str, prior: str | Path | None = None) -> "Predictor":
+    def from_checkpoint(
+        cls, folder: Path | str | None = None, prior: str | Path | None = None
+    ) -> "Predictor":
         """Returns the predictor of a checkpoint folder.
 
         Args:
-            folder: of the checkpoint.
+            folder: of the checkpoint, or the name of one in the box; see `find_checkpoint`.
             prior: how often each class is taken to come: "balanced", "gravity-spy", or a file with
                 the count of each (see `prior_of`); `config.PRIOR` if not given.
 
