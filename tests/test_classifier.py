@@ -21,6 +21,7 @@ from flax_glitch.models.classifier import (
     split,
     training_mode,
 )
+from flax_glitch.models.layers import Maker
 from flax_glitch.models.systems import MODELS
 
 RANDOM = np.random.default_rng(2)
@@ -329,7 +330,8 @@ def fails(name, size):
         forward(name, size)
     except (ValueError, ZeroDivisionError, TypeError):
         return True
-    return False
+    # Newer JAX makes layers of no inputs too.
+    return size < nnx.eval_shape(lambda: MODELS[name].backbone(Maker(nnx.Rngs(0)))).reduction
 
 
 @pytest.mark.parametrize("name", MODELS)

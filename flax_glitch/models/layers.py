@@ -1,7 +1,7 @@
 """Layers that the architectures share, computing what Keras' layers of the same name compute."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -149,6 +149,18 @@ def batch_norm(features: int, *, momentum: float, epsilon: float, rngs: nnx.Rngs
         use_fast_variance=False,  # mean of squares minus squared mean cancels in float32
         rngs=rngs,
     )
+
+
+def max_pool(
+    x: Float[Array, "n h w c"], size: int = 2, padding: int | Literal["SAME"] = 0
+) -> Array:
+    """Returns the greatest of each square of this size, at stride 2, of padded maps."""
+    if x.dtype == jnp.bfloat16:
+        # XLA of jaxlib 0.12.0.1 on CPUs makes NaN of two convolutions, ReLU and this as one.
+        x = jax.lax.optimization_barrier(x)
+    pads = padding if isinstance(padding, str) else ((padding, padding), (padding, padding))
+    pooled: Array = nnx.max_pool(x, (size, size), strides=(2, 2), padding=pads)
+    return pooled
 
 
 def dense(in_features: int, out_features: int, *, rngs: nnx.Rngs) -> nnx.Linear:

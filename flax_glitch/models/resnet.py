@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Key
-from flax_glitch.models.layers import Maker
+from flax_glitch.models.layers import Maker, max_pool
 
 STAGES = MappingProxyType(
     {"conv2": (64, 3, 1), "conv3": (128, 4, 2), "conv4": (256, 6, 2), "conv5": (512, 3, 2)}
@@ -103,7 +103,7 @@ class ResNet50(nnx.Module):
         """Returns what the first block takes in."""
         x = nnx.relu(self.conv1_bn(self.conv1_conv(pictures))).astype(self.dtype)
         # Keras pads with zeros here; after a ReLU their maximum is that of no padding at all.
-        return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        return max_pool(x, 3, 1)
 
     @staticmethod
     def layer_name(path: tuple[str, ...]) -> str:

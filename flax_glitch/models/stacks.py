@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Embeddings, Features, Key, Logits
-from flax_glitch.models.layers import Maker
+from flax_glitch.models.layers import Maker, max_pool
 
 SMALL = 1e-4
 """Added to features before their square root, whose slope is infinite at 0."""
@@ -58,7 +58,7 @@ class Stack(nnx.Module):
         for number, convolution in enumerate(self.convolutions):
             x = convolution(x)
             if self.pooled:
-                x = nnx.max_pool(nnx.relu(x), (2, 2), strides=(2, 2))
+                x = max_pool(nnx.relu(x))
                 x = self.dropout(x, rngs=_fold(key, number))
             if self.norms:
                 x = self.norms[number](x)

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Key
-from flax_glitch.models.layers import Maker
+from flax_glitch.models.layers import Maker, max_pool
 from flax_glitch.models.preprocess import IMAGENET_MEAN, LUMINANCE
 from flax_glitch.models.stacks import Stack
 
@@ -36,7 +36,7 @@ class Block(nnx.Module):
         """Returns the block's maps, in the type that is computed in."""
         for name in self.names:
             x = nnx.relu(getattr(self, name)(x))
-        return nnx.max_pool(x, (2, 2), strides=(2, 2))
+        return max_pool(x)
 
 
 class VGG16(nnx.Module):
@@ -95,7 +95,7 @@ class VGG16Rows(VGG16):
     def top(self, maps: Float[Array, "n h w 256"]) -> Float[Array, "n i j 768"]:
         """Returns the maps of both blocks, by what the trunk made of pictures."""
         x = maps.astype(self.dtype)
-        halved = nnx.max_pool(x, (2, 2), strides=(2, 2))
+        halved = max_pool(x)
         return jnp.concatenate([halved, getattr(self, self.trained)(x)], axis=-1)
 
 

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from flax_glitch.arrays import Key
-from flax_glitch.models.layers import Maker
+from flax_glitch.models.layers import Maker, max_pool
 
 RESIDUAL = MappingProxyType(
     {"block2": (128, 128), "block3": (256, 256), "block4": (728, 728)}
@@ -63,7 +63,7 @@ class Block(nnx.Module):
         if not self.projects:
             return (x + y).astype(x.dtype)
         # "SAME" adds what is lacking, and no more: (0, 1) to an even side and (1, 1) to an odd one.
-        y = nnx.max_pool(y, (3, 3), strides=(2, 2), padding="SAME")
+        y = max_pool(y, 3, "SAME")
         return (self.batch_normalization(self.conv2d(x)) + y).astype(x.dtype)
 
 
