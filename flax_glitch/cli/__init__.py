@@ -1,8 +1,10 @@
 """The command line: `flax-glitch` and its commands, each imported when it is used."""
 
 import difflib
+import io
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout, suppress
 from importlib.metadata import version
 from platform import python_version
 from typing import Any
@@ -128,9 +130,12 @@ def write_completion(rest: Sequence[str]) -> None:
 
     commands = {name: Arguments if name == "train" else load(name) for name in COMMANDS}
     asked = ["--tyro-write-completion", *rest, "-"]
-    tyro.extras.subcommand_cli_from_dict(
-        commands, prog="flax-glitch", args=asked, config=(tyro.conf.OmitArgPrefixes,)
-    )
+    with redirect_stdout(io.StringIO()) as said, suppress(SystemExit):
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="flax-glitch", args=asked, config=(tyro.conf.OmitArgPrefixes,)
+        )
+    # In bash, where no option fits it is a file.
+    sys.stdout.write(said.getvalue().replace("complete -F", "complete -o default -F"))
 
 
 def run_command(program: str, function: Function, arguments: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ from flax_glitch.config import (
     UsageError,
     keep_compiled,
 )
-from flax_glitch.models.systems import MODELS, settings
+from flax_glitch.models.systems import MODELS, check, settings
 from flax_glitch.notes import LOG
 
 
@@ -111,6 +111,7 @@ def newest_run(runs: Path) -> str:
 def train_model(given: Sequence[str], program: str) -> None:
     """Trains and says what to do next, in words of the program that was started."""
     arguments = parse(given, program)
+    check(arguments.config)
     from flax_glitch.training.run import Interrupted
     from flax_glitch.training.start import train
 
