@@ -508,7 +508,8 @@ def test_of_a_checkpoint_that_isnt_there_one_line_tells(tmp_path):
 
 def test_a_disk_that_fails_as_the_app_starts_is_told_in_one_line():
     code = (
-        "import tempfile, flax_glitch.cli as cli; tempfile.tempdir = '/nowhere'; cli.main(['app'])"
+        "import tempfile; from flax_glitch.cli import main; "
+        "tempfile.tempdir = '/nowhere'; main(['app'])"
     )
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 1
