@@ -74,7 +74,7 @@ def test_a_users_script_is_checked_against_our_types_and_its_error_is_found(tmp_
     # A user's environment: the package lies in it, as PEP 561 wants it.
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
-    (folder,) = (tmp_path / "venv").glob("lib*/python*/site-packages")
+    (folder,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
     (folder / "here.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "mypy", "--python-executable", python, "script.py"]
