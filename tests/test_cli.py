@@ -328,7 +328,7 @@ def test_verbose_tells_of_model_device_files_and_when(verbose, trained, chirps, 
     said = capsys.readouterr().err.splitlines()
     assert all(re.match(r"\[\d+\.\d s\] ", line) for line in said)
     model = f"model small of {trained}, sha256 {sha256}, on {jax.devices()[0]}"
-    for told in (model, "8 pictures to look at"):
+    for told in (model, "pictures to look at: 8"):
         assert any(line.endswith(f" s] {told}") for line in said)
 
 

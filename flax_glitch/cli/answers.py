@@ -137,7 +137,7 @@ def _of_pictures(
     predictor: Predictor, paths: list[Path], missing: list[Failure], one_glitch: bool
 ) -> Results:
     yield from missing
-    LOG.debug(f"{len(paths)} pictures to look at")
+    LOG.debug(f"pictures to look at: {len(paths)}")
     few = len(paths) < SIZES[-1]
     with bar(total=len(paths), unit="picture", hidden=few) as read:
         for result in predictor.classify(paths, one_glitch=one_glitch):

@@ -134,7 +134,7 @@ def find_events(question: Question) -> Found:
         raise ValueError(error.worded(CURES)) from None
     if found.notice:
         LOG.warning(found.notice)
-    LOG.debug(f"{len(found.triggers)} events to look at")
+    LOG.debug(f"events to look at: {len(found.triggers)}")
     return found
 
 
