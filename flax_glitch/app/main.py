@@ -132,8 +132,8 @@ def run(
     """
     keep_compiled()
     place = find_checkpoint(checkpoint)
-    LOG.info(f"Loading {place} …")
     predictor = Predictor.from_checkpoint(place)
+    LOG.info(f"Making {place} ready …")
     predictor.predict(np.zeros((478, 568, 3), np.uint8))  # compiles it for the first visitor
     folder = Path(get_upload_folder())
     pictures: Future[Mapping[str, Picture]] = Future()
