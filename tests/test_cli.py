@@ -439,3 +439,11 @@ def test_the_packages_of_the_extras_are_those_of_the_project():
     for extra, (_, packages) in EXTRAS.items():
         required = {re.split(r"[<>=]", line)[0] for line in wanted[extra]}
         assert {name.replace("_", "-") for name in packages} == required
+
+
+def test_the_script_of_the_app_names_itself_in_its_help():
+    script = Path(__file__).parents[1] / "app_gradio.py"
+    command = [sys.executable, str(script), "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    assert said.startswith("usage: python app_gradio.py [-h]")
+    assert "`python app_gradio.py --share`" in said and "flax-glitch app" not in said
