@@ -26,7 +26,7 @@ from string import Template
 import jax
 
 from flax_glitch.classes import CLASSES
-from flax_glitch.cli import one_line_errors
+from flax_glitch.cli import one_line_errors, talking
 from flax_glitch.cli.training import evaluate_checkpoint
 from flax_glitch.config import (
     CACHE,
@@ -197,7 +197,7 @@ def shown(preprocessing: Preprocessing) -> str:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with one_line_errors(), talking([]):
         try:
             main()
         except Interrupted:

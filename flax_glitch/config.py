@@ -14,11 +14,17 @@ _CACHES = Path(os.environ.get("XDG_CACHE_HOME", ""))
 CACHE = (_CACHES if _CACHES.is_absolute() else Path.home() / ".cache") / "flax_glitch"
 """Where downloads, prepared data sets and compiled functions are kept."""
 
+RUNS = Path("checkpoints")
+"""The folder of runs, in the folder that one works in."""
+
 BALANCED, GRAVITY_SPY = "balanced", "gravity-spy"
 """How often each class comes: all equally often, or as in Gravity Spy's training set."""
 
 PRIOR = BALANCED
 """Which of the two is taken if none is asked for; BALANCED of models that the other doesn't fit."""
+
+SIMULATED = "simulated"
+"""The source that needs no files: glitches that the project simulates."""
 
 
 class UsageError(ValueError):
@@ -72,7 +78,7 @@ class Preprocessing:
 class DataConfig:
     """Which pictures, how they are split and how they are varied in training."""
 
-    source: str = "simulated"
+    source: str = SIMULATED
     """Folder or HDF5 file of Gravity Spy pictures, or "simulated": glitches made by the project."""
     classes: tuple[str, ...] = ()
     """Names of the classes to train on; all that the source has if none are given."""

@@ -5,7 +5,6 @@ import hashlib
 import logging
 import os
 import re
-import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,8 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter, Retry
 from requests.exceptions import ChunkedEncodingError, ConnectionError, HTTPError, InvalidSchema
-from tqdm import tqdm
+
+from flax_glitch.notes import LOG, bar
 
 # What went wrong is said in one line by ourselves.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
@@ -80,7 +80,7 @@ def locked(file: Path, progress: bool = False) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if progress:
-                tqdm.write(f"{file}: another process prepares this; waiting for it", sys.stderr)
+                LOG.warning(f"{file}: another process prepares this; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -150,11 +150,13 @@ def download(url: str, goal: Path, *, host: str = "", md5: str = "", progress: b
         OSError: if the file can't be had; `why` says it in a few words.
     """
     if is_intact(goal, md5):
+        LOG.debug(f"{goal} is here already")
         return goal
     part = goal.with_name(f"{goal.name}.part")
     with locked(goal.with_name("lock"), progress), open_session(host or url) as session:
         if is_intact(goal, md5):  # another has fetched it meanwhile
             return goal
+        LOG.debug(f"fetching {url} to {goal}")
         for _ in tries():
             if _go_on(session, url, part, progress):
                 _accept(part, goal, md5)
@@ -187,12 +189,12 @@ def _go_on(session: requests.Session, url: str, part: Path, progress: bool) -> b
             done = 0
         total = done + int(answer.headers.get("Content-Length", 0))
         sizes: dict[str, Any] = {"initial": done, "total": total, "unit": "B", "unit_scale": True}
-        bar = tqdm(desc=Path(url).name, disable=not progress or None, **sizes)
+        shown = bar(desc=Path(url).name, hidden=not progress, **sizes)
         try:
-            with bar, part.open("ab" if done else "wb") as file:
+            with shown, part.open("ab" if done else "wb") as file:
                 for chunk in answer.iter_content(1 << 16):
                     file.write(chunk)
-                    bar.update(len(chunk))
+                    shown.update(len(chunk))
         except BROKEN:
             return False
     return True

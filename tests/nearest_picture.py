@@ -55,12 +55,9 @@ class NearestPicture(Predictor):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    import tyro
-
-    import app_gradio
     from flax_glitch.app import examples
+    from flax_glitch.cli import main
 
     Predictor.from_checkpoint = classmethod(lambda cls, folder: NearestPicture())
     examples.pictures = lambda classes, spare: TOYS
-    tyro.cli(app_gradio.main, config=(tyro.conf.FlagCreatePairsOff,))
+    main(["app", *sys.argv[1:]])

@@ -2,18 +2,29 @@
 
 import csv
 import json
+import logging
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from gwosc_server import RATE, write_strain
 from toy_pictures import toy_simulation
 
-from flax_glitch.checkpoint import Calibration, add_calibration
+import flax_glitch
+from flax_glitch.checkpoint import Calibration, add_calibration, read_description
 from flax_glitch.classes import CLASSES
 from flax_glitch.cli import COMMANDS, main
+from flax_glitch.cli.terminal import EXTRAS
+from flax_glitch.notes import LOG
 
 
 def run(*arguments):
@@ -134,7 +145,7 @@ def test_evaluate_takes_the_split_of_the_models_training(
         seeds.append(seed)
         raise ValueError("enough")
 
-    monkeypatch.setattr("flax_glitch.cli.training.prepare", prepared)
+    monkeypatch.setattr("flax_glitch.data.records.prepare", prepared)
     arguments = ["--source", drawn, "--checkpoint", other, "--out", tmp_path, "--cache", cache]
     run("evaluate", *arguments)
     run("evaluate", *arguments, "--seed", "3")
@@ -158,9 +169,10 @@ def test_evaluate_takes_the_split_of_the_models_training(
         (["prepare", "--seed", "-1"], "--seed -1: give 0 to"),
         (["evaluate", "--source", "x", "--seed", "-1"], "--seed -1: give 0 to"),
         (["release", "run"], "--out"),
-        (["bogus"], "bogus: no such command; there are classify, compare, "),
+        (["bogus"], "bogus: no such command; there are app, classify, "),
         (["clasify", "x.png"], "clasify: no such command; did you mean classify? There are"),
-        ([], "no command given: choose from classify, "),
+        (["-q", "classify", "x.png", "--verbose"], "--quiet and --verbose: give one of them"),
+        (["--completion", "cmd"], "--completion cmd: give one of bash, zsh, fish, tcsh"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_end_with_2(arguments, message, capsys):
@@ -170,8 +182,9 @@ def test_wrong_arguments_are_one_line_and_end_with_2(arguments, message, capsys)
     assert said.count("\n") == 1
 
 
-def test_help_names_each_command_and_what_it_does(capsys):
-    assert run("--help") == 0
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"], ["-q"]])
+def test_help_names_each_command_and_what_it_does_and_comes_unasked_too(arguments, capsys):
+    assert run(*arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     for name, purpose in COMMANDS.items():
         assert f"  {name:10}{purpose}" in lines
@@ -184,7 +197,9 @@ def test_each_command_has_help(name, capsys):
     assert said.startswith(f"usage: flax-glitch {name} ") and "--help" in said
 
 
-@pytest.mark.parametrize("arguments", [[], ["classify"]])
+@pytest.mark.parametrize(
+    "arguments", [[], *([name] for name in COMMANDS if name not in ("draw", "train"))]
+)
 def test_help_and_the_package_itself_import_nothing_that_takes_long(arguments):
     script = f"""
 import sys, flax_glitch
@@ -261,3 +276,174 @@ def test_pictures_of_one_glitch_may_be_called_anything(trained, chirps, tmp_path
     assert run("classify", chirps, *options) == "error: 8 of 8 inputs failed"
     assert "one of 8 views of its glitch" in capsys.readouterr().out
     assert run("classify", "--one-glitch", "--gps", "5", "--detector", "H1") == 2
+
+
+def python(code, *arguments, **options):
+    """Runs Python code in a process of its own."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def test_the_version_comes_with_those_beneath_and_nothing_slow_is_imported():
+    code = """
+import sys
+from flax_glitch.cli import main
+main(["--version"])
+sys.exit(", ".join({"jax", "flax", "numpy", "pandas"} & {*sys.modules}) or None)
+"""
+    ended = python(code)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    jax, flax, own = version("jax"), version("flax"), version("flax-glitch")
+    beneath = f"(Python {platform.python_version()}, JAX {jax}, Flax {flax})"
+    assert ended.stdout == f"flax-glitch {own} {beneath}\n"
+    assert flax_glitch.__version__ == own
+
+
+@pytest.mark.parametrize("quiet", [["-q"], ["--quiet"]])
+def test_quiet_says_neither_notes_nor_bars_before_and_after_the_commands_name(
+    quiet, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("flax_glitch.simulate.catalogue.simulate", toy_simulation)
+    monkeypatch.setattr("flax_glitch.cli.training.keep_compiled", lambda: None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    asked = ["simulate", "--per-class", "1", "--classes", "Blip", "--out"]
+    for number, words in enumerate(([*quiet, *asked], [asked[0], *quiet, *asked[1:]], asked)):
+        assert run(*words, tmp_path / str(number)) == 0
+        out, err = capsys.readouterr()
+        assert out.endswith("1 simulated glitches a class, seed 0\n")
+        assert ("Simulating" in err) is (words == asked)
+    drawn = tmp_path / "0" / "Blip"
+    shutil.copytree(drawn, tmp_path / "named" / "Bleep")
+    asked = ["prepare", "--source", tmp_path / "named", "--size", "32", "--cache", tmp_path]
+    assert run(*asked) == 0
+    assert "note: " in capsys.readouterr().err
+    assert run(*quiet, *asked) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("verbose", ["-v", "--verbose"])
+def test_verbose_tells_of_model_device_files_and_when(verbose, trained, chirps, capsys):
+    sha256 = read_description(trained).sha256
+    assert run("classify", chirps, verbose, "--checkpoint", trained) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert all(re.match(r"\[\d+\.\d s\] ", line) for line in said)
+    model = f"model small of {trained}, sha256 {sha256}, on {jax.devices()[0]}"
+    for told in (model, "pictures to look at: 8"):
+        assert any(line.endswith(f" s] {told}") for line in said)
+
+
+def test_verbose_shows_where_it_failed_beside_the_one_line(chirps, capsys):
+    for option, expected in (("-v", True), ("-q", False)):
+        code = run(option, "classify", chirps, "--checkpoint", "nowhere")
+        assert code.startswith("error: nowhere: no checkpoint") and "\n" not in code
+        assert ("Traceback" in capsys.readouterr().err) is expected
+    assert LOG.handlers == [] and LOG.propagate and LOG.level == logging.NOTSET
+
+
+COMPLETIONS = [
+    (["cl"], {"classify"}),
+    (["classify", "--ch"], {"--checkpoint", "--channel"}),
+    (["train", "--model", "vgg"], {"vgg16", "vgg16-rows"}),
+    (["app", "--sh"], {"--share"}),
+]
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
+def test_bash_completes_commands_options_and_values_and_else_files(tmp_path):
+    script = tmp_path / "completion"
+    command = [sys.executable, "-m", "flax_glitch", "--completion", "bash"]
+    script.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    asked = f"source {script}; complete -p flax-glitch\n"
+    for typed, _ in COMPLETIONS:
+        asked += f"COMP_WORDS=(flax-glitch {' '.join(typed)}); COMP_CWORD={len(typed)}\n"
+        asked += 'COMPREPLY=(); _tyro_flax_glitch; echo "${COMPREPLY[@]}"\n'
+    ended = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, timeout=120)
+    registered, *answers = ended.stdout.splitlines()
+    assert registered == "complete -o default -F _tyro_flax_glitch flax-glitch"
+    for (typed, expected), answer in zip(COMPLETIONS, answers, strict=True):
+        assert {*answer.split()} == expected, typed
+
+
+BLOCKED = "import sys; sys.modules |= dict.fromkeys({}); "
+OPTIONAL = ("array_record", "grain", "tensorboardX", "tensorflow_datasets", "pyarrow", "gwpy")
+
+
+@pytest.fixture
+def core(tmp_path):
+    """Runs a command without the packages of the extras; returns exit code, stdout and stderr."""
+
+    def run_core(*arguments):
+        code = BLOCKED.format(OPTIONAL) + "from flax_glitch.cli import main; main()"
+        ended = python(code, *arguments, cwd=tmp_path)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    return run_core
+
+
+def test_a_model_is_used_and_handed_on_without_the_packages_of_the_extras(core, trained, chirps):
+    for file in ("verdicts.csv", "verdicts.json"):
+        asked = ["classify", chirps, "--checkpoint", trained, "--out", file]
+        assert core(*asked) == (0, f"wrote 8 rows to {file}\n", "")
+    assert core("release", trained, "--out", "released")[::2] == (0, "")
+    assert core("compare", trained)[2].startswith(f"error: {trained}: not evaluated yet")
+
+
+def test_pictures_are_simulated_and_drawn_without_the_packages_of_the_extras(core, tmp_path):
+    noise = 1e-22 * np.random.default_rng(5).standard_normal(32 * RATE)
+    write_strain(tmp_path / "H-H1_MADE_4KHZ_R1-1000-32.hdf5", noise, 1000)
+    (tmp_path / "table.csv").write_text("gps,detector\n1016,H1\n")
+    draw = ["draw", "--triggers", "table.csv", "--strain", ".", "--out", "drawn"]
+    assert core(*draw) == (0, "1 glitches are drawn in drawn\n", "")
+    simulate = ["simulate", "--out", "made", "--per-class", "1", "--classes", "Blip"]
+    assert core(*simulate)[::2] == (0, "")
+
+
+def test_the_page_and_the_predictor_load_without_the_packages_of_the_extras(trained):
+    code = "import flax_glitch.app.main, flax_glitch; flax_glitch.Predictor(sys.argv[1])"
+    ended = python(BLOCKED.format(OPTIONAL) + code, trained)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["train", "--source", "."], "train"),
+        (["train", "--resume"], "train"),
+        (["evaluate", "--source", "."], "train"),
+        (["prepare", "--source", "."], "train"),
+        (["generate", "--source", ".", "--out", "made", "--per-class", "1"], "train"),
+        (["classify", "x.png", "--out", "x.parquet"], "tables"),
+    ],
+)
+def test_what_needs_an_extra_says_how_to_install_it_in_one_line(core, arguments, extra, tmp_path):
+    (tmp_path / "checkpoints" / "run").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "run" / "config.json").write_text("{}")
+    what = {"train": "training and evaluating need", "tables": "Parquet needs"}[extra]
+    cure = f"pip install 'flax-glitch[{extra}]'"
+    said = f"error: {what} packages that are not installed: {cure}\n"
+    assert core(*arguments) == (1, "", said)
+
+
+def test_a_package_of_no_extra_that_is_missing_is_no_user_s_fault(monkeypatch):
+    def fail(given, program):
+        raise ModuleNotFoundError("No module named 'numpy'", name="numpy")
+
+    monkeypatch.setattr("flax_glitch.cli.train.train_model", fail)
+    with pytest.raises(ModuleNotFoundError):
+        run("train")
+
+
+def test_the_packages_of_the_extras_are_those_of_the_project():
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    wanted = tomllib.loads(text)["project"]["optional-dependencies"]
+    for extra, (_, packages) in EXTRAS.items():
+        required = {re.split(r"[<>=]", line)[0] for line in wanted[extra]}
+        assert {name.replace("_", "-") for name in packages} == required
+
+
+def test_the_script_of_the_app_names_itself_in_its_help():
+    script = Path(__file__).parents[1] / "app_gradio.py"
+    command = [sys.executable, str(script), "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    assert said.startswith("usage: python app_gradio.py [-h]")
+    assert "`python app_gradio.py --share`" in said and "flax-glitch app" not in said

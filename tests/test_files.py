@@ -178,7 +178,7 @@ def test_why_says_in_few_words_what_keeps_a_file_away(server, tmp_path):
     assert re.fullmatch(r"can't be reached \(.*Connection refused\)", why(raised.value))
 
 
-def test_a_lock_is_waited_for_and_said(tmp_path, capsys):
+def test_a_lock_is_waited_for_and_said(tmp_path, caplog):
     inside, order = threading.Event(), []
 
     def first():
@@ -194,7 +194,7 @@ def test_a_lock_is_waited_for_and_said(tmp_path, capsys):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
-    assert "waiting for it" in capsys.readouterr().err
+    assert "waiting for it" in caplog.text
 
 
 def test_two_apps_that_start_on_a_cold_cache_draw_the_same_examples(tmp_path, monkeypatch):

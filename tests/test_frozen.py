@@ -173,7 +173,7 @@ def test_other_weights_pictures_or_treatment_get_maps_of_their_own(pictures, tmp
 
 @pytest.mark.parametrize("when", ["before", "while"])
 def test_without_room_on_the_disk_pictures_are_used_and_it_is_said(
-    pictures, tmp_path, monkeypatch, capsys, when
+    pictures, tmp_path, monkeypatch, caplog, when
 ):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -186,7 +186,7 @@ def test_without_room_on_the_disk_pictures_are_used_and_it_is_said(
     config = config_of("vgg16")
     _, (graphdef, state) = parts(config)
     assert kept(config, tmp_path, state.model, graphdef, pictures) is pictures
-    said = capsys.readouterr().out.splitlines()[-1]
+    said = caplog.messages[-1]
     assert "can't be kept, 0.2 MB" in said and "free some space" in said
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
@@ -227,7 +227,7 @@ def start(tmp_path_factory):
 
 
 def test_a_run_by_maps_learns_as_one_by_pictures_and_resumed_ends_bit_identical(
-    start, small, cache, tmp_path, computed, monkeypatch, capsys
+    start, small, cache, tmp_path, computed, monkeypatch, caplog
 ):
     config = dataclasses.replace(
         small,
@@ -240,10 +240,7 @@ def test_a_run_by_maps_learns_as_one_by_pictures_and_resumed_ends_bit_identical(
     monkeypatch.setattr("flax_glitch.training.start.ENOUGH", 5)
     train(config, tmp_path / "whole", cache=cache)
     assert computed["batches"] == 13
-    assert (
-        "what frozen layers make of the pictures is computed once, 0.8 MB"
-        in capsys.readouterr().out
-    )
+    assert "what frozen layers make of the pictures is computed once, 0.8 MB" in caplog.text
     train(short, tmp_path / "resumed", cache=cache)
     train(config, tmp_path / "resumed", resume=True, cache=cache)
     assert measured(tmp_path / "resumed") == measured(tmp_path / "whole")

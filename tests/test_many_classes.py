@@ -74,7 +74,7 @@ def test_classify_answers_in_the_models_classes(source, model, capsys):
 
 
 def test_pictures_of_classes_that_the_model_does_not_know_are_left_out_and_told(
-    source, model, tmp_path, cache, capsys
+    source, model, tmp_path, cache, caplog
 ):
     folder, classes = source
     other = tmp_path / "other"
@@ -86,7 +86,7 @@ def test_pictures_of_classes_that_the_model_does_not_know_are_left_out_and_told(
     evaluate_checkpoint(
         str(other), split="all", checkpoint=model, out=tmp_path / "report", cache=cache
     )
-    assert "pictures of other classes, left out: 4 (Pizzicato)" in capsys.readouterr().err
+    assert "pictures of other classes, left out: 4 (Pizzicato)" in caplog.text
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert metrics["per_image"]["n"] == 10
     assert tuple(metrics["classes"]) == classes

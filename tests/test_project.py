@@ -1,7 +1,11 @@
 """The project's own files: what is locked is safe and complete, and documents tell the truth."""
 
 import re
+import subprocess
+import sys
+import sysconfig
 import tomllib
+import venv
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,3 +54,32 @@ def test_the_lock_names_no_host():
 def test_files_that_documents_point_to_exist(name):
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text())
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+SCRIPT = """
+from flax_glitch import Predictor
+
+prediction = Predictor("checkpoints/fast").predict(["H1_abc_spectrogram_1.0.png"])
+reveal_type(prediction)
+reveal_type(prediction.label)
+reveal_type(prediction.confidence)
+reveal_type(prediction.top(3))
+print(prediction.to_frame())
+prediction.labels
+"""
+REVEALED = ["flax_glitch.predict.verdicts.Prediction", "str", "float", "list[tuple[str, float]]"]
+
+
+def test_a_users_script_is_checked_against_our_types_and_its_error_is_found(tmp_path):
+    # A user's environment: the package lies in it, as PEP 561 wants it.
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    (folder,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (folder / "here.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "mypy", "--python-executable", python, "script.py"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    found = re.findall(r'Revealed type is "(.*)"', said.replace("builtins.", ""))
+    assert found == REVEALED, said
+    assert 'script.py:10: error: "Prediction" has no attribute "labels"' in said
+    assert "Found 1 error in 1 file" in said

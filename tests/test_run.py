@@ -348,13 +348,13 @@ def test_the_keys_of_weights_and_of_steps_are_two(small, cache, tmp_path, monkey
 
 
 def test_other_devices_than_the_one_that_is_used_are_told_of(
-    small, cache, tmp_path, monkeypatch, capsys
+    small, cache, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(jax, "devices", lambda: [1, 2, 3])
     monkeypatch.setattr("flax_glitch.training.start.RunStates", None)
     with pytest.raises(TypeError):
         train(small, tmp_path / "run", cache=cache)
-    assert "note: 3 devices are here, and one is used to train" in capsys.readouterr().out
+    assert "3 devices are here, and one is used to train" in caplog.messages
 
 
 def test_the_progress_so_far_is_the_mean_of_the_batches_and_goes_on_where_it_was_saved():

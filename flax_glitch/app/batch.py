@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from gradio.utils import get_upload_folder
 from flax_glitch.app.classify import UNEXPECTED, add_gallery, assumed
 from flax_glitch.app.protect import MAX_BATCH_FILES
 from flax_glitch.classes import readable
+from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.predict.verdicts import (
     UNLIKE,
@@ -130,7 +130,7 @@ def _tried(predictor: Predictor, paths: Sequence[str]) -> Iterator[Result]:
                 waiting.pop(path, None)
             yield result
     except Exception:
-        logging.exception("%d pictures: prediction failed", len(waiting))
+        LOG.exception("%d pictures: prediction failed", len(waiting))
         yield from (Failure(path, UNEXPECTED) for path in waiting)
 
 

@@ -1,7 +1,6 @@
 """The Classify tab: one picture in, a verdict to read."""
 
 import html
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from flax_glitch.classes import CLASSES, NONE_OF_THE_ABOVE, morphology, readable
 from flax_glitch.config import BALANCED, GRAVITY_SPY
+from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.predict.prior import names_for
 from flax_glitch.predict.verdicts import Failure, Prediction, as_objects, ranked
@@ -159,7 +159,7 @@ def classify(
         (result,) = predictor.classify([Path(path)], [Path(path).name])
         seen = None if isinstance(result, Failure) else predictor.seen(Path(path))
     except Exception:
-        logging.exception("%s: prediction failed", path)
+        LOG.exception("%s: prediction failed", path)
         result, seen = Failure(Path(path).name, UNEXPECTED), None
     return as_objects(result, predictor.identity)[0], verdict_of(result), seen
 

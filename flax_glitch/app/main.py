@@ -22,6 +22,7 @@ from flax_glitch.app import batch, classify, examples, guide, protect, strain
 from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import keep_compiled
+from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Predictor
 
 TITLE = "flax_glitch"
@@ -131,8 +132,8 @@ def run(
     """
     keep_compiled()
     place = find_checkpoint(checkpoint)
-    _say(f"Loading {place} …")
     predictor = Predictor.from_checkpoint(place)
+    LOG.info(f"Making {place} ready …")
     predictor.predict(np.zeros((478, 568, 3), np.uint8))  # compiles it for the first visitor
     folder = Path(get_upload_folder())
     pictures: Future[Mapping[str, Picture]] = Future()
@@ -150,7 +151,7 @@ def run(
             time.sleep(0.5)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _say("\nEnding …")
+        LOG.info("\nEnding …")
     page.close(verbose=False)
     strain.finish()
 
@@ -162,9 +163,9 @@ def _say(line: str) -> None:
 
 def _notices(page: gr.Blocks, host: str, port: int | None, share: bool, accounts: bool) -> None:
     if port is None and page.server_port != 7860:
-        _say(f"Port 7860 is taken: using {page.server_port}.")
+        LOG.warning(f"port 7860 is taken: using {page.server_port}")
     if host not in ("127.0.0.1", "localhost", "::1") and not accounts:
-        _say("Everybody who can reach this machine can use the app; --auth-file asks for a name.")
+        LOG.warning("all who can reach this machine can use the app; --auth-file asks for a name")
     if share:
         threading.Thread(target=_share, args=(page,), daemon=True).start()
 
@@ -181,6 +182,6 @@ def _share(page: gr.Blocks) -> None:
             )
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        _say(f"No public link ({reason.rstrip('.')}): offline? The app goes on locally.")
+        LOG.warning(f"no public link ({reason.rstrip('.')}): offline? The app goes on locally")
     else:
         _say(f"Public link, for everybody who knows it: {link}")

@@ -1,7 +1,6 @@
 """The Strain tab: an event's strain in, the pictures that Gravity Spy draws of it and a verdict."""
 
 import json
-import logging
 import tempfile
 import threading
 import zipfile
@@ -21,6 +20,7 @@ from flax_glitch.config import CACHE
 from flax_glitch.events.find import find
 from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, write_scans
+from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Failure, Predictor
 from flax_glitch.predict.verdicts import as_objects
 from flax_glitch.strain.files import LENGTHS, Strain, StrainError
@@ -179,7 +179,7 @@ def answer_of(predictor: Predictor, question: Question, progress: Progress) -> A
     except StrainError as error:
         said = error.worded(CURES)
     except Exception:
-        logging.exception("%s: no answer", question)
+        LOG.exception("%s: no answer", question)
         said = UNEXPECTED
     return Failure("", said.replace(path, Path(path).name) if path else said)
 

@@ -14,7 +14,6 @@ absent, foreign, damaged, doesn't fit or can't be written is a CheckpointError.
 """
 
 from flax_glitch.checkpoint.model import (
-    RUNS,
     Calibration,
     Description,
     add_calibration,
@@ -31,7 +30,6 @@ from flax_glitch.checkpoint.model import (
 from flax_glitch.checkpoint.states import CheckpointError, RunStates, check_fit, flatten
 
 __all__ = [
-    "RUNS",
     "Calibration",
     "CheckpointError",
     "Description",

@@ -28,7 +28,7 @@ from flax_glitch.checkpoint.states import (
     unflatten,
 )
 from flax_glitch.classes import DURATIONS, named
-from flax_glitch.config import ModelConfig, Preprocessing, from_dict
+from flax_glitch.config import RUNS, ModelConfig, Preprocessing, from_dict
 from flax_glitch.files import write_whole
 from flax_glitch.models.classifier import Classifier, build
 
@@ -39,9 +39,6 @@ FORMAT = 1
 
 QUANTILES = 101
 """Quantiles that stand for a distribution: 0 to 100 %."""
-
-RUNS = Path("checkpoints")
-"""The folder of runs, in the folder that one works in."""
 
 SHA256_IN_CARD = "SHA256"
 """Stands for the hash in a model card until the arrays are written."""

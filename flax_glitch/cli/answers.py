@@ -23,6 +23,7 @@ from flax_glitch.events.find import Found
 from flax_glitch.events.scans import picture_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger
 from flax_glitch.files import ODD_NAMES, harmless, printable, restored, shown, write_whole
+from flax_glitch.notes import LOG, bar
 from flax_glitch.predict.predictor import SIZES, Predictor
 from flax_glitch.predict.verdicts import (
     COLUMNS,
@@ -75,6 +76,7 @@ def answer(
         for text in pieces:
             open_file.write(text if file else shown(text))
             open_file.flush()
+    LOG.debug("all is answered")
     _conclude(goal, file, found, named, tally["tried"], len(done))
     if tally["failed"]:
         sys.exit(f"error: {tally['failed']} of {tally['tried']} inputs failed")
@@ -135,10 +137,11 @@ def _of_pictures(
     predictor: Predictor, paths: list[Path], missing: list[Failure], one_glitch: bool
 ) -> Results:
     yield from missing
+    LOG.debug(f"pictures to look at: {len(paths)}")
     few = len(paths) < SIZES[-1]
-    with tqdm(total=len(paths), unit="picture", disable=few or None) as bar:
+    with bar(total=len(paths), unit="picture", hidden=few) as read:
         for result in predictor.classify(paths, one_glitch=one_glitch):
-            bar.update(1 if isinstance(result, Failure) else len(result.inputs))
+            read.update(1 if isinstance(result, Failure) else len(result.inputs))
             yield result
 
 
@@ -154,9 +157,9 @@ def _of_strain(predictor: Predictor, found: Found, done: Named, folder: Path | N
         scan if isinstance(scan, Scan) else Failure(trigger.name, scan.worded(CURES), trigger.row)
         for trigger, scan in outcomes
     )
-    with closing(outcomes), progress(found, len(waiting)) as bar:
+    with closing(outcomes), progress(found, len(waiting)) as read:
         for result in predictor.classify_scans(scans, (trigger.id for trigger in waiting)):
-            bar.update()
+            read.update()
             if isinstance(result, Prediction):
                 row = rows[str(result.ifo), str(result.gravityspy_id)]
                 result = dataclasses.replace(result, row=row)

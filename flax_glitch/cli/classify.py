@@ -111,6 +111,8 @@ def classify_inputs(
     if coverage is not None and not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: give a share between 0 and 1, such as 0.9")
     check_goal(goal, bool(events.triggers))
+    if goal.form == "parquet":
+        import pyarrow  # noqa: F401  what pandas says of its absence names no extra
     predictor = open_predictor(checkpoint, events.cache).with_prior(prior)
     from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
 

@@ -17,6 +17,7 @@ from flax_glitch.events.question import GRAVITYSPY, Question
 from flax_glitch.events.scans import labelled_paths, scan_triggers, write_scans
 from flax_glitch.events.triggers import Trigger, TriggerError
 from flax_glitch.files import harmless
+from flax_glitch.notes import LOG, bar
 from flax_glitch.strain.channels import StrainError
 from flax_glitch.strain.picture import Scan
 
@@ -53,9 +54,9 @@ def draw_triggers(
 ) -> None:
     """Draw the pictures of a table of triggers, as Gravity Spy does, four windows a glitch.
 
-    They lie in a folder a class where the table has labels, so that `train_flax.py --source` takes
-    them. A call that was stopped goes on where it stood. Triggers that failed are in failures.csv
-    with the reason; the next call tries them again. For example:
+    They lie in a folder a class where the table has labels, so that `flax-glitch train --source`
+    takes them. A call that was stopped goes on where it stood. Triggers that failed are in
+    failures.csv with the reason; the next call tries them again. For example:
 
     `flax-glitch draw --triggers table.csv --strain folder/ --out pictures`
 
@@ -78,7 +79,7 @@ def draw_triggers(
     )
     found = find_events(asked)
     for notice in unknown_classes(one.label for one in found.triggers if one.label):
-        sys.stderr.write(f"note: {notice}\n")
+        LOG.warning(notice)
     out.mkdir(parents=True, exist_ok=True)
     if triggers == GRAVITYSPY and found.table:
         shutil.copy(found.table, out)  # it says which split each glitch is in
@@ -110,9 +111,9 @@ def _draw(found: Found, out: Path) -> Generator[Row, None, None]:
         except TriggerError as error:
             yield _row(trigger, str(error))
     outcomes = write_scans(scan_triggers(waiting, found.read), lambda one: labelled_paths(one, out))
-    with closing(outcomes), progress(found, len(waiting)) as bar:
+    with closing(outcomes), progress(found, len(waiting)) as done:
         for trigger, outcome in outcomes:
-            bar.update()
+            done.update()
             if not isinstance(outcome, Scan):
                 yield _row(trigger, outcome.worded(CURES))
 
@@ -132,11 +133,12 @@ def find_events(question: Question) -> Found:
     except StrainError as error:
         raise ValueError(error.worded(CURES)) from None
     if found.notice:
-        sys.stderr.write(f"note: {found.notice}\n")
+        LOG.warning(found.notice)
+    LOG.debug(f"events to look at: {len(found.triggers)}")
     return found
 
 
 def progress(found: Found, waiting: int) -> "tqdm[NoReturn]":
     """Returns a bar of the events, those that are not waiting done."""
     total = len(found.triggers)
-    return tqdm(total=total, initial=total - waiting, unit="glitch", disable=total == 1 or None)
+    return bar(total=total, initial=total - waiting, unit="glitch", hidden=total == 1)

@@ -1,34 +1,23 @@
-"""The commands around training: pictures made ready or made up, models measured and handed on."""
+"""The commands around training: pictures made ready or made up, models measured and handed on.
+
+Each imports what it uses: help comes at once, and only some need the packages that train.
+"""
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
-from flax_glitch.checkpoint import RUNS, find_checkpoint, release
 from flax_glitch.classes import CLASSES, class_name
 from flax_glitch.cli.terminal import open_predictor
-from flax_glitch.config import CACHE, UsageError, check_seed, keep_compiled
-from flax_glitch.data.layouts import SPLITS
-from flax_glitch.data.records import SIMULATED, Prepared, prepare
-from flax_glitch.evaluation import compare_report, report
-from flax_glitch.evaluation.compare import (
-    check_comparable,
-    glitch_names,
-    read_system,
-    trained_glitches,
-)
-from flax_glitch.evaluation.evaluate import evaluate, join, summary
+from flax_glitch.config import CACHE, RUNS, SIMULATED, UsageError, check_seed, keep_compiled
 from flax_glitch.files import write_whole
-from flax_glitch.models.dcgan import SIDE
-from flax_glitch.simulate.catalogue import check_own, draw_glitches
-from flax_glitch.strain.picture import png
-from flax_glitch.strain.qtransform import COLUMNS, ROWS
-from flax_glitch.training.gan import IFO, learnt_windows, made_up, picture_of, train_gan
-from flax_glitch.training.run import Interrupted
+from flax_glitch.notes import LOG, bar
+
+if TYPE_CHECKING:
+    import flax_glitch.data.records
 
 SplitChoice = Literal["train", "validation", "test", "all"]
 
@@ -58,6 +47,12 @@ def evaluate_checkpoint(
     """
     if seed is not None:
         check_seed(seed)
+    from flax_glitch.data.layouts import SPLITS
+    from flax_glitch.data.records import prepare
+    from flax_glitch.evaluation import report
+    from flax_glitch.evaluation.compare import glitch_names, trained_glitches
+    from flax_glitch.evaluation.evaluate import evaluate, join, summary
+
     predictor = open_predictor(checkpoint, cache)
     folder = out or predictor.folder / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +68,7 @@ def evaluate_checkpoint(
     outputs = join([evaluate(predictor, part) for part in parts])
     judged = glitch_names(outputs.table)
     if both := len(judged & trained):
-        tqdm.write(f"note: {both} of these {len(judged)} glitches were trained on", sys.stderr)
+        LOG.warning(f"{both} of these {len(judged)} glitches were trained on")
     measured = summary(outputs)
     provenance = {
         "source": Path(source).name,
@@ -101,6 +96,10 @@ def compare_runs(
     """
     if not runs:
         raise UsageError("no run to compare: name one or more, best two")
+    from flax_glitch.checkpoint import find_checkpoint
+    from flax_glitch.evaluation import compare_report
+    from flax_glitch.evaluation.compare import check_comparable, read_system
+
     systems = [read_system(find_checkpoint(run)) for run in runs]
     check_comparable(systems)
     comparison = compare_report.write_comparison(out, systems)
@@ -122,6 +121,9 @@ def prepare_source(
         cache: Folder to write below.
     """
     check_seed(seed)
+    from flax_glitch.data.layouts import SPLITS
+    from flax_glitch.data.records import prepare
+
     prepared = prepare(source, size, width, seed=seed, cache=cache)
     _tell(prepared)
     counts = ", ".join(f"{len(prepared.split(name))} {name}" for name in SPLITS)
@@ -142,6 +144,8 @@ def simulate_glitches(
         seed: The same seed gives the same pictures.
         classes: Names of the classes to draw.
     """
+    from flax_glitch.simulate.catalogue import draw_glitches
+
     keep_compiled()
     draw_glitches(out, per_class, seed, classes=classes)
     sys.stdout.write(f"{out}: {per_class} simulated glitches a class, seed {seed}\n")
@@ -179,6 +183,14 @@ def generate_glitches(
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value}: give at least 1")
     check_seed(seed)
+    from flax_glitch.data.records import prepare
+    from flax_glitch.models.dcgan import SIDE
+    from flax_glitch.simulate.catalogue import check_own
+    from flax_glitch.strain.picture import png
+    from flax_glitch.strain.qtransform import COLUMNS, ROWS
+    from flax_glitch.training.gan import IFO, learnt_windows, made_up, picture_of, train_gan
+    from flax_glitch.training.run import Interrupted
+
     check_own(out, MARK)
     keep_compiled(cache)
     split = prepare(source, SIDE, cache=cache).split("train")
@@ -196,7 +208,7 @@ def generate_glitches(
         sys.exit(130)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARK).write_text("Made up by a DCGAN of flax_glitch: no detector has heard this.\n")
-    for label in tqdm(labels, "Drawing", unit="class", disable=None):
+    for label in bar(labels, "Drawing", unit="class"):
         (out / label).mkdir(exist_ok=True)
         for id, duration, window in made_up(generator, split, label, per_class, seed):
             # Kaggle's geometry: a black line at the top and at the left.
@@ -222,10 +234,13 @@ def release_run(
         out: Folder to write to.
         precision: Type of the arrays; bfloat16 halves their size.
     """
+    from flax_glitch.checkpoint import release
+
     description = release(run, out, precision)
     sys.stdout.write(f"{out}: {description.name}, sha256 {description.sha256}\n")
 
 
-def _tell(prepared: Prepared) -> None:
+def _tell(prepared: "flax_glitch.data.records.Prepared") -> None:
+    LOG.debug(f"prepared pictures in {prepared.directory}")
     for notice in prepared.notices:
-        tqdm.write(f"note: {notice}", file=sys.stderr)
+        LOG.warning(notice)

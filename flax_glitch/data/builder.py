@@ -23,13 +23,13 @@ import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 from PIL import Image
-from tqdm import tqdm
 
 from flax_glitch.classes import ordered
 from flax_glitch.data.layouts import SourceError, some
 from flax_glitch.data.pictures import LoadedPicture, PictureError, load_picture, resize
 from flax_glitch.data.table import Source, picture_name
 from flax_glitch.files import write_whole
+from flax_glitch.notes import bar
 
 VERSION = "1.1.0"
 """Of the data sets' content: raised whenever the same files give other pixels, rows or splits."""
@@ -90,8 +90,7 @@ def _draw_pictures(source: Source, shape: tuple[int, int], work: Path, progress:
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         drawn = pool.map(_draw_one, repeat(source.root), rows, repeat(shape), targets)
-        hidden = not progress or None
-        for _ in tqdm(drawn, "Preparing", len(rows), unit="picture", disable=hidden):
+        for _ in bar(drawn, "Preparing", len(rows), unit="picture", hidden=not progress):
             pass
     finally:
         pool.shutdown(cancel_futures=True)
@@ -172,8 +171,8 @@ class GravitySpy(tfds.core.ShardBasedBuilder):
 
     def _shard(self, split: str, rows: pd.DataFrame, start: int) -> Iterator[tuple[int, Any]]:
         shard = rows[start : start + _RECORDS_A_SHARD].to_dict("records")
-        bar = tqdm(shard, f"Writing {split}", leave=False, disable=not self._progress or None)
-        for place, row in enumerate(bar, start):
+        shown = bar(shard, f"Writing {split}", leave=False, hidden=not self._progress)
+        for place, row in enumerate(shown, start):
             record = {
                 "image": row["picture"],
                 "label": row["label"],

@@ -20,7 +20,7 @@ from PIL import Image
 
 from flax_glitch.arrays import Logits, Maps, Picture, Units
 from flax_glitch.classes import ordered
-from flax_glitch.config import CACHE
+from flax_glitch.config import CACHE, SIMULATED
 from flax_glitch.data.builder import INDEX, VERSION, GravitySpy, quieten, write_source
 from flax_glitch.data.layouts import (
     WITHOUT_SPLIT,
@@ -34,9 +34,6 @@ from flax_glitch.data.pictures import MIN_SIDE
 from flax_glitch.data.table import as_table, glitch_numbers, in_places, open_source
 from flax_glitch.files import locked
 from flax_glitch.simulate import catalogue
-
-SIMULATED = "simulated"
-"""The source that needs no files: glitches that the project simulates."""
 
 # A minute or two to simulate and 390 MB, of which the network sees 2,400 pictures in training.
 _GLITCHES_A_CLASS = 40

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from scipy.special import log_softmax, softmax
-from tqdm import tqdm
 
 from flax_glitch.arrays import Labels, Mask, Probabilities, Seen, Units
 from flax_glitch.checkpoint import Calibration
@@ -19,6 +18,7 @@ from flax_glitch.data.records import Split, class_numbers
 from flax_glitch.data.table import glitch_numbers
 from flax_glitch.evaluation.metrics import calibration_error, intervals, summarise
 from flax_glitch.models.classifier import fuse
+from flax_glitch.notes import bar
 from flax_glitch.predict.calibration import apart, temperature_of
 from flax_glitch.predict.predictor import Predictor
 
@@ -146,11 +146,11 @@ def score(
 ) -> Float[np.ndarray, "unit output"]:
     """Returns the scores of each unit, its views' mean; see `evaluate`."""
     logits = []
-    with tqdm(total=len(units), desc="evaluate", disable=not progress or None) as bar:
+    with bar(total=len(units), desc="evaluate", hidden=not progress) as shown:
         for batch in evaluation_batches(split, units, batch_size):
             scores = np.asarray(fuse(forward(batch.views, batch.mask), batch.mask), np.float32)
             logits.append(scores[np.asarray(batch.weights) > 0])
-            bar.update(len(logits[-1]))
+            shown.update(len(logits[-1]))
     return np.concatenate(logits)
 
 

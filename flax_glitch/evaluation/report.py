@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 
 from flax_glitch.arrays import Picture
 from flax_glitch.classes import readable
-from flax_glitch.data.records import Split
 from flax_glitch.evaluation import plots
-from flax_glitch.evaluation.evaluate import Outputs
 from flax_glitch.files import write_whole
+
+if TYPE_CHECKING:  # the model cards of the app need no data sets
+    import flax_glitch.data.records
+    import flax_glitch.evaluation.evaluate
 
 DOTS_PER_INCH = 150
 """Resolution of the figures."""
@@ -61,7 +63,7 @@ TABLE = {
 
 def write_report(
     folder: Path,
-    outputs: Outputs,
+    outputs: "flax_glitch.evaluation.evaluate.Outputs",
     summary: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> None:
@@ -88,7 +90,7 @@ def write_report(
         draw_reliability(folder, kind, ways)
 
 
-def predictions(outputs: Outputs) -> pd.DataFrame:
+def predictions(outputs: "flax_glitch.evaluation.evaluate.Outputs") -> pd.DataFrame:
     """Returns the table with the answer on each picture and on its glitch, and probabilities."""
     alone, fused = outputs.probabilities, outputs.glitch_probabilities[outputs.glitches]
     names = np.array(outputs.classes)
@@ -102,7 +104,11 @@ def predictions(outputs: Outputs) -> pd.DataFrame:
     return answers.join(pd.DataFrame(alone, answers.index, columns))
 
 
-def write_mistakes(folder: Path, outputs: Outputs, splits: Sequence[Split]) -> None:
+def write_mistakes(
+    folder: Path,
+    outputs: "flax_glitch.evaluation.evaluate.Outputs",
+    splits: Sequence["flax_glitch.data.records.Split"],
+) -> None:
     """Writes mistakes.png, the pictures most confidently taken for another class, if there are any.
 
     Args:
@@ -173,7 +179,9 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in whole)
 
 
-def draw_reliability(folder: Path, kind: str, ways: Mapping[str, Outputs]) -> None:
+def draw_reliability(
+    folder: Path, kind: str, ways: Mapping[str, "flax_glitch.evaluation.evaluate.Outputs"]
+) -> None:
     """Writes how honest the probabilities are, `per_image` or `per_glitch`.
 
     Args:
@@ -212,7 +220,7 @@ def _rounded(value: int | float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
-def _picture(splits: Sequence[Split], number: int) -> Picture:
+def _picture(splits: Sequence["flax_glitch.data.records.Split"], number: int) -> Picture:
     for split in splits:
         if number < len(split):
             return split[number]
@@ -226,7 +234,9 @@ def _caption(row: Mapping[Any, Any]) -> str:
     return f"{truth}{window}\n→ {verdict}, {row['confidence']:.0%}"
 
 
-def _draw_answers(folder: Path, kind: str, outputs: Outputs) -> None:
+def _draw_answers(
+    folder: Path, kind: str, outputs: "flax_glitch.evaluation.evaluate.Outputs"
+) -> None:
     probabilities, labels, _ = outputs.answers[kind]
     verdicts = probabilities.argmax(axis=1)
     title = f"{TITLES[kind]} (n = {len(labels):,})"

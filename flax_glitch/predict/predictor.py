@@ -33,6 +33,7 @@ from flax_glitch.data.table import places
 from flax_glitch.events.triggers import event_name, stable_id
 from flax_glitch.models.classifier import make_forward
 from flax_glitch.models.systems import MODELS
+from flax_glitch.notes import LOG
 from flax_glitch.predict.calibration import apart, temperature_of, unlikeness
 from flax_glitch.predict.prior import Shares, prior_of, trained_under, under
 from flax_glitch.predict.verdicts import Failure, Prediction
@@ -95,6 +96,8 @@ class Predictor:
         graphdef, self.state = nnx.split(model)
         self._forward = make_forward(graphdef, self.preprocessing)
         self._outlier = said.classes.index(OUTLIER) if OUTLIER in said.classes else None
+        device = jax.devices()[0]
+        LOG.debug(f"model {self.name} of {self.folder}, sha256 {self.sha256}, on {device}")
 
     @classmethod
     def from_checkpoint(

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from tqdm import tqdm
 
 from flax_glitch.classes import CLASSES, DURATIONS, class_name, with_suggestion
 from flax_glitch.config import UsageError, check_seed
 from flax_glitch.files import SIMULATED_MARK, write_whole
+from flax_glitch.notes import bar
 from flax_glitch.simulate.glitches import simulate
 from flax_glitch.strain.picture import VIRIDIS, indices
 
@@ -60,9 +60,8 @@ def draw_glitches(
             out.mkdir(parents=True, exist_ok=True)
             (out / SIMULATED_MARK).write_text(f"{NOTE}\n")
         missing = list(_missing(out, labels, per_class, seed))
-        hidden = not (progress and missing) or None
-        bar = tqdm(missing, "Simulating", unit="glitch", disable=hidden)
-        for label, number in bar:
+        hidden = not (progress and missing)
+        for label, number in bar(missing, "Simulating", unit="glitch", hidden=hidden):
             (out / MANIFEST).unlink(missing_ok=True)
             _draw(out / label, label, number, seed)
         if missing or not (out / MANIFEST).exists():

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from tqdm import tqdm
 
 from flax_glitch import files
 from flax_glitch.files import BROKEN, BrokenOffError, tries, why
+from flax_glitch.notes import bar
 from flax_glitch.strain.channels import StrainError
 
 HOST = "https://gwosc.org"
@@ -60,8 +60,8 @@ class RangeFile(io.RawIOBase):
         self._session, self._url = session, url
         self._blocks: dict[int, bytes] = {}
         self._position, self._size = 0, 0
-        hidden = not progress or None
-        self._bar = tqdm(desc=Path(url).name, unit="B", unit_scale=True, disable=hidden)
+        name = Path(url).name
+        self._bar = bar(desc=name, unit="B", unit_scale=True, hidden=not progress)
         self._block(0)
 
     def readable(self) -> bool:

@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from tqdm import tqdm
 
 from flax_glitch.arrays import Maps
 from flax_glitch.checkpoint import flatten
@@ -30,6 +29,7 @@ from flax_glitch.data.records import Split
 from flax_glitch.files import locked
 from flax_glitch.models.classifier import KEPT, Trunk, compute_dtype, make_trunk
 from flax_glitch.models.systems import MODELS
+from flax_glitch.notes import LOG, bar
 
 VERSION = 1
 """Of the maps: raised whenever the same pictures and arrays give others."""
@@ -86,14 +86,14 @@ def keep_maps(
         if missing > free:
             raise OSError(errno.ENOSPC, f"{max(free, 0) / 1e6:,.0f} MB can be had")
         if missing:
-            tqdm.write(f"note: what frozen layers make of the pictures is computed once, {size}")
+            LOG.warning(f"what frozen layers make of the pictures is computed once, {size}")
         return [
             replace(split, maps=file.filled(trunk, states, split))
             for file, split in zip(files, splits, strict=True)
         ]
     except OSError as error:
-        tqdm.write(
-            f"note: what frozen layers make of the pictures can't be kept, {size} "
+        LOG.warning(
+            f"what frozen layers make of the pictures can't be kept, {size} "
             f"({error.strerror or error}), and is computed in every epoch: free some space"
         )
         return splits
@@ -159,15 +159,15 @@ class MapsFile:
         begun = max(0, _size(self._part) - len(self._header)) // self._row
         done = begun // BATCH * BATCH  # batches as ever: their size may change the last bit
         total = len(split)
-        bar = tqdm(None, "Frozen layers", total, initial=done, unit="picture", disable=None)
-        with self._part.open("ab") as file, bar:
+        shown = bar(None, "Frozen layers", total, initial=done, unit="picture")
+        with self._part.open("ab") as file, shown:
             file.truncate(len(self._header) + done * self._row if done else 0)
             if not done:
                 file.write(self._header)
             for batch in evaluation_batches(split, split.alone[done:], BATCH):
                 maps = np.asarray(trunk(states, batch.views))[np.asarray(batch.weights) > 0]
                 file.write(maps.tobytes())
-                bar.update(len(maps))
+                shown.update(len(maps))
             file.flush()
             os.fsync(file.fileno())
 

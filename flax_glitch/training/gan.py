@@ -17,7 +17,6 @@ import pandas as pd
 from flax import nnx
 from jaxtyping import Array, UInt8
 from PIL import Image
-from tqdm import tqdm
 
 from flax_glitch.arrays import Picture, Units
 from flax_glitch.checkpoint import CheckpointError, RunStates
@@ -27,6 +26,7 @@ from flax_glitch.data.records import Split
 from flax_glitch.files import write_whole
 from flax_glitch.models.dcgan import LATENT, SIDE, Generator
 from flax_glitch.models.preprocess import LUMINANCE
+from flax_glitch.notes import bar
 from flax_glitch.strain.picture import VIRIDIS, png
 from flax_glitch.training.gan_step import (
     BATCH,
@@ -110,7 +110,7 @@ def read_glitches(split: Split, units: Units) -> Glitches:
     """Returns the glitches of these units as a GAN learns them, each class drawn as often."""
     windows = np.zeros((len(units), SIDE, SIDE, len(DURATIONS)), np.uint8)
     present = np.argwhere(units >= 0)
-    for glitch, window in tqdm(present, "Reading", unit="picture", leave=False, disable=None):
+    for glitch, window in bar(present, "Reading", unit="picture", leave=False):
         windows[glitch, :, :, window] = window_of(split[units[glitch, window]])
     labels = split.labels[units.max(axis=1)]
     counts = np.bincount(labels)
@@ -200,16 +200,16 @@ class _Filled:
 
 def _run(state: GanState, glitches: Glitches, steps: int, states: RunStates) -> GanState:
     saved, first = time.monotonic(), int(state.step)
-    bar = tqdm(None, "GAN", steps, initial=first, unit="step", disable=None)
-    with stop_requests() as stop, bar:
+    shown = bar(None, "GAN", steps, initial=first, unit="step")
+    with stop_requests() as stop, shown:
         for step in range(first + 1, steps + 1):
             state, output = gan_step(state, glitches)
             if not np.isfinite(output.generator_loss + output.discriminator_loss):
                 raise FloatingPointError(
                     f"step {step} of the GAN: its loss isn't finite; try again with another seed"
                 )
-            bar.update()
-            bar.set_postfix(real=f"{output.real_told:.2f}", made=f"{output.made_told:.2f}")
+            shown.update()
+            shown.set_postfix(real=f"{output.real_told:.2f}", made=f"{output.made_told:.2f}")
             if stop.is_set() or step == steps or time.monotonic() - saved >= SAVE_EVERY:
                 states.save(step, state, {})
                 saved = time.monotonic()

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from flax import nnx
 from scipy.special import log_softmax
-from tqdm import tqdm
 
 from flax_glitch.arrays import Key, Units
 from flax_glitch.checkpoint import Description, RunStates, flatten, save_model
@@ -26,6 +25,7 @@ from flax_glitch.evaluation.evaluate import score
 from flax_glitch.evaluation.metrics import epoch_metrics
 from flax_glitch.models.classifier import Forward
 from flax_glitch.models.systems import MODELS
+from flax_glitch.notes import LOG, bar
 from flax_glitch.training.card import (
     Record,
     model_card,
@@ -129,11 +129,11 @@ def run_epochs(run: Run, state: TrainState, resume: bool) -> Description | None:
             _save(run, state, progress, outputs)
             write_log(run.folder, progress.history)
             write_tensorboard(run.folder, record)
-            tqdm.write(describe_epoch(record))
+            LOG.info(describe_epoch(record))
             if stop.is_set():
                 raise Interrupted
     if _stalled(run.config, progress):
-        tqdm.write(f"Stopped early: no lower loss since epoch {progress.best_epoch}, the best")
+        LOG.info(f"Stopped early: no lower loss since epoch {progress.best_epoch}, the best")
     return described
 
 
@@ -190,20 +190,19 @@ def _train_epoch(
         balanced=run.config.training.imbalance in BALANCED,
     )
     saved = time.monotonic()
-    with tqdm(
+    with bar(
         total=total * run.batch_size,
         initial=progress.batch * run.batch_size,
         desc=f"Epoch {progress.epoch + 1}/{run.config.training.epochs}",
         unit="glitch" if MODELS[run.config.model.name].together else "picture",
         leave=False,
-        disable=None,
-    ) as bar:
+    ) as shown:
         for batch in batches:
             state, output = run.train_step(state, batch, run.key)
             outputs.add(progress.batch, np.asarray(batch.labels), output)
             progress.batch += 1
-            bar.update(run.batch_size)
-            bar.set_postfix(outputs.running(), refresh=False)
+            shown.update(run.batch_size)
+            shown.set_postfix(outputs.running(), refresh=False)
             late = time.monotonic() - saved >= run.config.training.save_every
             if (late or stop.is_set()) and progress.batch < total:
                 _save(run, state, progress, outputs)

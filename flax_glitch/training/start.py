@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from tqdm import tqdm
 
 from flax_glitch.arrays import Key, Logits
 from flax_glitch.checkpoint import (
@@ -31,6 +30,7 @@ from flax_glitch.files import write_whole
 from flax_glitch.models.classifier import build, make_forward
 from flax_glitch.models.pretrained import load_weights
 from flax_glitch.models.systems import MODELS, check
+from flax_glitch.notes import LOG
 from flax_glitch.predict.calibration import ENOUGH, fit
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.picture import colour_distance
@@ -85,10 +85,11 @@ def train(
     prepared = prepared.only(chosen_classes(prepared.table, config.data.classes))
     if not len(prepared.split("train")):
         raise ValueError(f"{config.data.source}: no training pictures in it")
+    LOG.debug(f"prepared pictures in {prepared.directory}, on {jax.devices()[0]}")
     for notice in prepared.notices:
-        tqdm.write(f"note: {notice}")
+        LOG.warning(notice)
     if len(jax.devices()) > 1:
-        tqdm.write(f"note: {len(jax.devices())} devices are here, and one is used to train")
+        LOG.warning(f"{len(jax.devices())} devices are here, and one is used to train")
     states = RunStates(folder)
     try:
         started = states.newest is not None  # else it was killed before its first checkpoint
@@ -176,7 +177,7 @@ def first_state(
     classifier = build(config.model, config.preprocessing, len(classes), rngs=nnx.Rngs(key))
     if (Path(weights) / "model.json").is_file() and not started:
         if start_from(classifier, classes, Path(weights)):
-            tqdm.write(f"note: {weights} knows other classes: the last layer starts anew")
+            LOG.warning(f"{weights} knows other classes: the last layer starts anew")
     elif not started:
         load_weights(classifier, weights, cache)
     return initial_state(classifier, config, train_all=weights == "none")
