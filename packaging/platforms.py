@@ -55,22 +55,31 @@ def resolve(system: str, python: str, extra: str) -> subprocess.CompletedProcess
         )
 
 
-def report(system: str, python: str, extra: str, lacking: str) -> bool:
-    """Prints the row of one case and returns whether it is as expected."""
+def row(system: str, python: str, extra: str, lacking: str) -> tuple[str, bool]:
+    """Returns what is said of one case, and whether it is as expected."""
     done = resolve(system, python, extra)
+    said = " ".join(done.stderr.split())
     versions = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", done.stdout, re.MULTILINE))
-    case = f"{system:26} {python:5} {extra or 'core':6}"
+    if done.returncode == 0 and lacking:
+        return f"UNEXPECTED: {lacking} has wheels now", False
     if done.returncode == 0:
-        found = "  ".join(f"{name} {versions[name]}" for name in SHOWN)
-        print(case, found, f"(unexpected: {lacking} has wheels now)" if lacking else "")
-        return not lacking
-    if lacking and re.search(rf"\b{lacking}\S* has no wheels", " ".join(done.stderr.split())):
-        print(case, f"none: {lacking} has no wheel there, as expected")
-        return True
-    print(case, "FAILED:", " ".join(done.stderr.split()))
-    return False
+        return "  ".join(f"{name} {versions[name]}" for name in SHOWN), True
+    if lacking and re.search(rf"\b{lacking}\S* has no wheels", said):
+        return f"none, as expected: {lacking} has no wheel there", True
+    return f"FAILED: {said}", False
+
+
+def main() -> bool:
+    """Writes a row for each case and returns whether all are as expected."""
+    good = True
+    for system, extra, lacking in CASES:
+        for python in PYTHONS:
+            said, expected = row(system, python, extra, lacking)
+            sys.stdout.write(f"{system:26} {python:5} {extra or 'core':6} {said}\n")
+            sys.stdout.flush()
+            good &= expected
+    return good
 
 
 if __name__ == "__main__":
-    good = [report(system, python, *rest) for system, *rest in CASES for python in PYTHONS]
-    sys.exit(not all(good))
+    sys.exit(not main())
