@@ -25,13 +25,13 @@ def part_of(lock: str, names: Iterable[str]) -> str:
     """Returns the pins of these packages and of all that came into the lock by them.
 
     Raises:
-        KeyError: if a package isn't in the lock.
+        ValueError: if a package isn't in the lock.
     """
     pins = re.split(r"^(?=[a-z0-9][a-z0-9._-]*==)", lock, flags=re.MULTILINE)[1:]
     named = [(pin.partition("==")[0], pin) for pin in pins]
     wanted = set(names)
     if missing := wanted - {name for name, _ in named}:
-        raise KeyError(f"not in requirements.lock: {', '.join(sorted(missing))}; run make lock")
+        raise ValueError(f"not in requirements.lock: {', '.join(sorted(missing))}; run make lock")
     while more := {name for name, pin in named if wanted & _needed_by(pin)} - wanted:
         wanted |= more
     return "".join(pin for name, pin in named if name in wanted)
