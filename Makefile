@@ -44,12 +44,12 @@ browser: $(READY) ## a Chromium for the browser tests: the one that is there, or
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No working Python 3.11, 3.12 or 3.13 with venv found; set PYTHON=/path/to/python3.12." >&2; exit 2; }
-	@echo "Setting up $(VENV) for $$($(PYTHON) --version), once: the $$(grep -c == requirements.lock) packages of" \
+	@echo "Setting up $(VENV) for $$($(PYTHON) --version), once: up to $$(grep -c == requirements.lock) packages of" \
 	"requirements.lock, 2 GB installed; 1 to 2 minutes on a fast line."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@{ $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock \
 	|| echo FAILED; } | awk '/^FAILED/ { failed = 1 } /^Installing/ { print "  installing them" } \
-	/^Collecting/ { if (++n % 25 == 0) print "  " n " fetched" } { fflush() } END { exit failed }'
+	/^(Collecting|Processing) / { if (++n % 50 == 0) print "  " n " fetched" } { fflush() } END { exit failed }'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
