@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -138,9 +139,11 @@ def space(tmp_path_factory):
     """The address of the Space's app, from its own files and the package alone."""
     folder = tmp_path_factory.mktemp("space")
     shutil.copytree(PACKAGING / "space", folder, dirs_exist_ok=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     environment = {
         "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_SERVER_PORT": "7868",
+        "GRADIO_SERVER_PORT": str(port),
         "SYSTEM": "spaces",
         "SPACE_ID": "someone/flax-glitch",
         "PYTHONPATH": str(ROOT),
@@ -161,7 +164,7 @@ def space(tmp_path_factory):
                 break
         else:
             pytest.fail(f"it did not start: {''.join(said)}{process.stderr.read()}")
-        yield "http://127.0.0.1:7868"
+        yield f"http://127.0.0.1:{port}"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 0
