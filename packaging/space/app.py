@@ -1,0 +1,8 @@
+"""The page of `flax-glitch app` as a Hugging Face Space, which runs this file."""
+
+import os
+
+from flax_glitch.cli import main
+
+# A Space's proxy asks at any address that its machine has, port 7860.
+main(["app", "--host", os.environ.get("GRADIO_SERVER_NAME") or "0.0.0.0", "--no-browser"])
