@@ -1,4 +1,4 @@
-# make demo | install | train | reproduce | test | test-all | lint | lock: each works as the first command on a fresh clone.
+# make demo | install | train | reproduce | test | test-all | lint | docs | lock: each works as the first command on a fresh clone.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import ensurepip, ssl, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	>/dev/null 2>&1 && echo $$p && break; done)
@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo install train reproduce test test-all lint lock browser clean
+.PHONY: demo install train reproduce test test-all lint docs lock browser clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY) ## open the app on the model that comes with the project
@@ -31,6 +31,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+docs: $(READY) ## the documentation as a site in build/site, its notebook run; links that lead nowhere are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "See it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8001, then http://127.0.0.1:8001"
 
 browser: $(READY) ## a Chromium for the browser tests: the one that is there, or Playwright's own
 	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 \
