@@ -19,7 +19,9 @@ NOTEBOOK = json.loads((ROOT / "docs" / "tour.ipynb").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 PAGES += [ROOT / "checkpoints" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "checkpoints").glob("[df]*/MODEL_CARD.md"))
-COMMAND = re.compile(r"(?:flax-glitch|python (?:benchmarks/)?(\w+)\.py)((?: [^\s`|#…]+)*)")
+COMMAND = re.compile(
+    r"(?:\$ )?(?:flax-glitch|python (?:benchmarks/)?(?!make_strain)(\w+)\.py)((?: +[^\s|#]+)*)"
+)
 OWN = {"--help", "--version", "--completion", "--tyro-print-completion", "-q", "-v"}
 
 
@@ -32,8 +34,8 @@ def commands(text):
     """The words of each command line of ours that stands as code."""
     code = re.findall(r"^```(?:sh|console)\n(.*?)^```|`([^`\n]+)`", text, re.DOTALL | re.MULTILINE)
     for line in "\n".join(block or inline for block, inline in code).splitlines():
-        for match in COMMAND.finditer(re.sub(r"'[^']*'|\"[^\"]*\"", "QUOTED", line)):
-            yield match[1] or "", re.sub(r"\s+", " ", match[2]).split()
+        if match := COMMAND.match(re.sub(r"'[^']*'|\"[^\"]*\"", "QUOTED", line)):
+            yield match[1] or "", match[2].split()
 
 
 @lru_cache
@@ -66,7 +68,8 @@ def test_readme_can_be_read_in_one_go():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_a_page_points_to_exist(page):
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page))
+    text = re.sub(r"^```.*?^```", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
