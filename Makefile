@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo help install train reproduce test test-all lint lock wheel browser clean
+.PHONY: demo help install train reproduce test test-all lint lock docs wheel browser clean
 .DEFAULT_GOAL := demo
 
 help: ## this list
@@ -36,6 +36,10 @@ lint: $(READY) ## format, lint, import contract, types, Dockerfile
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
+
+docs: $(READY) ## the documentation as a site in build/site, its notebook run; links that lead nowhere are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "See it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8001, then http://127.0.0.1:8001"
 
 browser: $(READY) ## a Chromium for the browser tests: the one that is there, or Playwright's own
 	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 \

@@ -100,8 +100,8 @@ class ModelConfig:
     name: Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress] = "resnet50"
     """The architecture, one of `models.systems.MODELS`; --model of the command line."""
     weights: str = "imagenet"
-    """imagenet: Keras' official file, where there is one; none: from scratch, nothing frozen; or a
-    local .h5 file, or the folder of a checkpoint to go on from."""
+    """imagenet: Keras' official file, where there is one; none: from scratch, nothing frozen; a
+    local .h5 file; or a checkpoint to go on from, its folder or its name, such as fast."""
     dropout: float = 0.5
     """Share of units dropped while training: in the head, and in each block of a custom CNN."""
     batch_norm_momentum: float = 0.99

@@ -31,7 +31,7 @@ from flax_glitch.data.records import Split, prepare
 from flax_glitch.data.table import COLUMNS
 from flax_glitch.models.classifier import build
 from flax_glitch.training.run import Progress, next_rate
-from flax_glitch.training.start import check_folder, first_state, train, write_settings
+from flax_glitch.training.start import check_folder, first_state, own_weights, train, write_settings
 from flax_glitch.training.step import EpochOutputs, StepOutput
 
 SCRIPT = Path(__file__).parents[1] / "train_flax.py"
@@ -242,6 +242,13 @@ def test_a_run_of_an_earlier_version_and_weights_that_are_not_there_say_what_the
     with pytest.raises(CheckpointError, match="--weights three: no checkpoint there"):
         train(dataclasses.replace(small, model=lacking), tmp_path / "new", cache=cache)
     assert not (tmp_path / "new").exists()
+
+
+def test_weights_are_a_folder_or_the_name_of_a_model_in_the_box(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert (own_weights("fast") / "model.json").is_file()
+    assert own_weights("somewhere/else") == Path("somewhere/else")
+    assert [own_weights(name) for name in ("imagenet", "none", "a/file.h5")] == [None] * 3
 
 
 def test_classes_of_a_resumed_run_may_be_written_in_another_way(tmp_path, small):

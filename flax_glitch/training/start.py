@@ -17,6 +17,7 @@ from flax_glitch.checkpoint import (
     Description,
     RunStates,
     add_calibration,
+    find_checkpoint,
     read_description,
     start_from,
 )
@@ -76,10 +77,10 @@ def train(
     """
     check(config)
     check_folder(folder, config, resume)
-    weights = config.model.weights
-    official = weights in ("imagenet", "none") or Path(weights).suffix == ".h5"
-    if not (resume or official or (Path(weights) / "model.json").is_file()):
-        raise CheckpointError(f"--weights {weights}: no checkpoint there; give the folder of one")
+    own = own_weights(config.model.weights)
+    if own and not (resume or (own / "model.json").is_file()):
+        said = f"--weights {config.model.weights}: no checkpoint there"
+        raise CheckpointError(f"{said}; give the folder of one, or default or fast")
     shape, seed = config.preprocessing.shape, config.data.split_seed
     prepared = prepare(config.data.source, *shape, seed=seed, cache=cache)
     prepared = prepared.only(chosen_classes(prepared.table, config.data.classes))
@@ -104,6 +105,13 @@ def train(
         return described and read_description(folder)
     finally:
         states.close()
+
+
+def own_weights(given: str) -> Path | None:
+    """Returns the checkpoint that `--weights` means, None if it means ImageNet's or new ones."""
+    if given in ("imagenet", "none") or Path(given).suffix == ".h5":
+        return None
+    return find_checkpoint(given)
 
 
 def taught(split: Split, teacher: Teacher) -> Split:
@@ -171,12 +179,13 @@ def first_state(
     """Returns the structure of the network and its state before the first step.
 
     The weights are, in this order: to be replaced by those of a started run, a checkpoint's of this
-    project (`--weights FOLDER`), ImageNet's (`imagenet` or an `.h5` file), or new ones (`none`).
+    project (`--weights FOLDER`, or the name of one), ImageNet's (`imagenet` or an `.h5` file), or
+    new ones (`none`).
     """
-    weights = config.model.weights
+    weights, own = config.model.weights, own_weights(config.model.weights)
     classifier = build(config.model, config.preprocessing, len(classes), rngs=nnx.Rngs(key))
-    if (Path(weights) / "model.json").is_file() and not started:
-        if start_from(classifier, classes, Path(weights)):
+    if own and not started:
+        if start_from(classifier, classes, own):
             LOG.warning(f"{weights} knows other classes: the last layer starts anew")
     elif not started:
         load_weights(classifier, weights, cache)
