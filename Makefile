@@ -62,7 +62,7 @@ lock: $(READY) ## resolve requirements.lock anew for Python 3.11 to 3.13
 	--no-emit-find-links --upgrade --quiet --output-file requirements.lock pyproject.toml
 
 wheel: $(READY) ## wheel and source distribution, in dist/
-	rm -rf build
+	rm -rf build dist
 	$(BIN)/python -m build --no-isolation
 
 clean: ## remove what make made

@@ -1,6 +1,5 @@
 """Files written whole, hashed, named and fetched: what every room needs of disk and network."""
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from filelock import FileLock, Timeout
 from requests.adapters import HTTPAdapter, Retry
 from requests.exceptions import ChunkedEncodingError, ConnectionError, HTTPError, InvalidSchema
 
@@ -75,14 +75,17 @@ def write_whole(target: Path, content: bytes | str | Iterable[str]) -> None:
 def locked(file: Path, progress: bool = False) -> Iterator[None]:
     """Holds a lock that the system frees even if the process is killed; its file stays, empty."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if progress:
-                LOG.warning(f"{file}: another process prepares this; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if progress:
+            LOG.warning(f"{file}: another process prepares this; waiting for it")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def sha256(path: Path) -> str:

@@ -13,6 +13,7 @@ from test_browser import DESKTOP, PHONE, download, opened, upload
 
 from flax_glitch import files
 from flax_glitch.app import main, strain
+from flax_glitch.box import SAMPLES
 from flax_glitch.data.pictures import load_picture
 from flax_glitch.strain import remote
 
@@ -32,12 +33,13 @@ def address(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch, tmp_path):
-    """No GWOSC, and an empty cache."""
+    """No GWOSC, an empty cache, and nothing in the box."""
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(gwosc.api.v2, "JSON_CACHE", {})
     monkeypatch.setattr(strain, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(remote, "HOST", "http://127.0.0.1:9")
     monkeypatch.setattr(files, "PAUSES", (0.01,))
+    monkeypatch.setattr("flax_glitch.strain.gwosc.PACKAGED", tmp_path / "no box")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,13 @@ def test_a_click_on_an_event_fetches_it_and_it_is_there_again_offline(page, simu
     expect(verdict(page)).to_contain_text("can't be reached")
     page.get_by_role("button", name="GW150914, H1").click()
     answered(page)
+
+
+def test_the_first_event_is_in_the_box(page, monkeypatch):
+    monkeypatch.setattr("flax_glitch.strain.gwosc.PACKAGED", SAMPLES)
+    page.get_by_role("button", name="GW150914, L1").click()
+    answered(page)
+    expect(verdict(page)).to_contain_text("L1, GPS 1126259462.400")
 
 
 def test_without_a_network_one_sentence_says_so_and_what_helps(page):

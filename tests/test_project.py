@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
+NEEDED = ("dev", "docs", "tables", "train")
+"""The extras that are locked."""
+
 LOCKED = dict(re.findall(r"^([a-z0-9._-]+)==([^ \\\\]+)", LOCK, re.MULTILINE))
 
 
@@ -27,9 +30,11 @@ def test_pillow_is_locked_and_installed_without_the_decoder_bugs_of_version_12()
 
 def test_every_requirement_is_locked_with_hashes():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + [line for name in NEEDED for line in extras[name]]
     names = {re.split(r"[<>=\[]", line)[0].lower().replace("_", "-") for line in wanted}
-    assert names - LOCKED.keys() == set()
+    assert names - LOCKED.keys() == {project["name"]}  # which dev takes other extras by
+    assert f"{project['name']}[{','.join(NEEDED[1:])}]" in extras["dev"]
     pins = re.split(r"^(?=[a-z0-9._-]+==)", LOCK, flags=re.MULTILINE)[1:]
     assert [pin.split()[0] for pin in pins if "--hash=sha256:" not in pin] == []
 
@@ -37,7 +42,8 @@ def test_every_requirement_is_locked_with_hashes():
 def test_files_that_lie_beside_the_code_are_installed_with_it():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     package = ROOT / "flax_glitch"
-    files = {path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    code = (".py", ".pyc")
+    files = {path for path in package.rglob("*.*") if path.is_file() and path.suffix not in code}
     listed = setuptools["package-data"][package.name]
     assert files == {path for pattern in listed for path in package.glob(pattern)}
 
