@@ -48,6 +48,13 @@ def test_files_that_lie_beside_the_code_are_installed_with_it():
     assert files == {path for pattern in listed for path in package.glob(pattern)}
 
 
+def test_nothing_is_imported_that_windows_lacks():
+    lacked = {"fcntl", "grp", "pwd", "resource", "termios"}
+    for path in (ROOT / "flax_glitch").rglob("*.py"):
+        imports = re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+        assert not lacked & set(imports), path
+
+
 def test_tensorflow_is_no_requirement():
     assert "tensorflow" not in LOCKED
 
