@@ -54,7 +54,7 @@ $(READY): requirements.lock pyproject.toml
 	@{ $(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.lock \
 	|| echo FAILED; } | awk '/^FAILED/ { failed = 1 } /^Installing/ { print "  installing them" } \
 	/^(Collecting|Processing) / { if (++n % 50 == 0) print "  " n " fetched" } { fflush() } END { exit failed }'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 lock: $(READY) ## resolve requirements.lock anew for Python 3.11 to 3.13

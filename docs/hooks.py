@@ -1,5 +1,6 @@
 """Brings the repository's own documents onto the site, and their links with them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ def on_files(files: Any, config: Any) -> Any:
     for name in BESIDE:
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files
+
+
+def on_post_page(html: str, **_: Any) -> str:
+    """Takes out the script that would fetch MathJax from elsewhere: no page has formulas."""
+    return re.sub(r"<script data-mkdocs-jupyter-mathjax=.*?</script>", "", html, flags=re.DOTALL)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flax_glitch.box import SAMPLES, copy_samples, find_model
+from flax_glitch.box import SAMPLES, copy_samples, find_model, holds
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.strain.files import read_strain
 
@@ -67,3 +67,7 @@ def test_the_samples_are_what_their_folders_say(name, tmp_path):
         assert (said.label, len(windows), said.unlike) == (label, 4, False)
         assert said.confidence > 0.8
     assert {read_strain(path).detector for path in tmp_path.glob("*.hdf5")} == {"H1", "L1"}
+
+
+def test_evaluations_are_not_written_into_the_box(monkeypatch, tmp_path):
+    assert holds(find_model("fast")) and not holds(tmp_path)

@@ -103,11 +103,11 @@ def test_coverage_gives_each_glitch_a_set_of_classes(trained, chirps, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["classify", "x.png", "--checkpoint", "nowhere"], "nowhere: no checkpoint"),
+        (["classify", "x.png", "--checkpoint", "nowhere"], "nowhere: no such folder or model"),
         (["classify", "x.png", "--coverage", "0.9"], "the model isn't calibrated"),
         (["evaluate", "--source", "nowhere"], "nowhere: no such file or folder"),
         (["prepare", "--source", "nowhere"], "nowhere: no such file or folder"),
-        (["release", "nowhere", "--out", "out"], "nowhere: no checkpoint"),
+        (["release", "nowhere", "--out", "out"], "nowhere: no such folder or model"),
     ],
 )
 def test_failures_are_one_line(arguments, message, trained, tmp_path, monkeypatch):
@@ -172,7 +172,9 @@ def test_evaluate_takes_the_split_of_the_models_training(
         (["bogus"], "bogus: no such command; there are app, classify, "),
         (["clasify", "x.png"], "clasify: no such command; did you mean classify? There are"),
         (["-q", "classify", "x.png", "--verbose"], "--quiet and --verbose: give one of them"),
-        (["--completion", "cmd"], "--completion cmd: give one of bash, zsh, fish, tcsh"),
+        (["classify", "x.png", "--topk", "2"], "--topk, 2 (did you mean --top-k? --help lists"),
+        (["evaluate"], "give --source too (--help lists the options)"),
+        (["--completion", "cmd"], "--completion cmd: give one of bash, zsh, fish"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_end_with_2(arguments, message, capsys):
@@ -335,7 +337,7 @@ def test_verbose_tells_of_model_device_files_and_when(verbose, trained, chirps, 
 def test_verbose_shows_where_it_failed_beside_the_one_line(chirps, capsys):
     for option, expected in (("-v", True), ("-q", False)):
         code = run(option, "classify", chirps, "--checkpoint", "nowhere")
-        assert code.startswith("error: nowhere: no checkpoint") and "\n" not in code
+        assert code.startswith("error: nowhere: no such folder or model") and "\n" not in code
         assert ("Traceback" in capsys.readouterr().err) is expected
     assert LOG.handlers == [] and LOG.propagate and LOG.level == logging.NOTSET
 
@@ -345,6 +347,10 @@ COMPLETIONS = [
     (["classify", "--ch"], {"--checkpoint", "--channel"}),
     (["train", "--model", "vgg"], {"vgg16", "vgg16-rows"}),
     (["app", "--sh"], {"--share"}),
+    (["classify", "--pri"], {"--prior"}),
+    (["classify", "--format", "p"], {"parquet"}),
+    (["draw", "--verb"], {"--verbose"}),
+    (["--vers"], {"--version"}),
 ]
 
 
@@ -446,4 +452,4 @@ def test_the_script_of_the_app_names_itself_in_its_help():
     command = [sys.executable, str(script), "--help"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     assert said.startswith("usage: python app_gradio.py [-h]")
-    assert "`python app_gradio.py --share`" in said and "flax-glitch app" not in said
+    assert "python app_gradio.py --share" in said and "flax-glitch app" not in said

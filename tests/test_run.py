@@ -299,7 +299,7 @@ def test_weights_of_a_model_with_other_classes_start_a_new_one_but_for_its_last_
 
 
 def test_a_subset_of_the_classes_is_trained_from_weights_of_all_and_both_are_said(
-    trained, small, cache, tmp_path, capsys
+    trained, small, cache, tmp_path, caplog
 ):
     config = dataclasses.replace(
         small,
@@ -309,7 +309,7 @@ def test_a_subset_of_the_classes_is_trained_from_weights_of_all_and_both_are_sai
     )
     described = train(config, tmp_path / "three", cache=cache)
     assert described.classes == ("Chirp", "Helix", "Koi_Fish")
-    said = capsys.readouterr().out
+    said = caplog.text
     assert "knows other classes: the last layer starts anew" in said
     assert "pictures of other classes, left out: 168 (" in said
     predictor = Predictor(tmp_path / "three")

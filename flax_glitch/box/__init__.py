@@ -33,6 +33,11 @@ def find_model(name: str | None = None) -> Path | None:
     return None
 
 
+def holds(folder: Path) -> bool:
+    """Returns whether a folder is that of a model in the box, to which nothing is to be added."""
+    return folder in map(find_model, MODELS)
+
+
 def copy_samples(out: Path) -> list[Path]:
     """Copies pictures and strain to a folder, over what is there of the same name; returns them."""
     wanted = sorted(path for path in SAMPLES.rglob("*") if path.suffix in (".png", ".hdf5"))

@@ -175,6 +175,9 @@ def find_checkpoint(given: Path | str | None = None, runs: Path = RUNS) -> Path:
     """Returns the folder of a checkpoint, given as such, by its name among runs or in the box.
 
     With none given it is the one in the box.
+
+    Raises:
+        CheckpointError: if there is none.
     """
     if given is None:
         found = box.find_model()
@@ -186,7 +189,12 @@ def find_checkpoint(given: Path | str | None = None, runs: Path = RUNS) -> Path:
         return folder
     if (runs / folder).is_dir():
         return runs / folder
-    return box.find_model(str(given)) or folder
+    if (inside := box.find_model(str(given))) is None:
+        raise CheckpointError(
+            f"{given}: no such folder or model; give a run's folder, the name of one in "
+            f"{runs}/, or {' or '.join(filter(box.find_model, box.MODELS))}"
+        )
+    return inside
 
 
 def release(run: Path, out: Path, precision: Precision = "bfloat16") -> Description:

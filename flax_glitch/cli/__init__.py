@@ -1,7 +1,10 @@
 """The command line: `flax-glitch` and its commands, each imported when it is used."""
 
+import ast
 import difflib
+import inspect
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout, suppress
@@ -41,7 +44,10 @@ COMMANDS = {
 }
 """What each does, in a line."""
 
-SHELLS = ("bash", "zsh", "fish", "tcsh")
+SPOKEN = {("-q", "--quiet"): "answers and errors alone", ("-v", "--verbose"): "what is done too"}
+"""Options that all commands have."""
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "") -> None:
@@ -112,7 +118,7 @@ def overview() -> str:
         "  -q, --quiet         Answers and errors alone: no notes, no progress.\n"
         "  -v, --verbose       Also what is loaded, and when; where it failed, if it did.\n"
         "  --version           The versions of flax-glitch and of what it stands on.\n"
-        "  --completion SHELL  What makes a shell complete all this: bash, zsh, fish or tcsh.\n"
+        "  --completion SHELL  What makes a shell complete all this: bash, zsh or fish.\n"
     )
 
 
@@ -135,14 +141,35 @@ def write_completion(rest: Sequence[str]) -> None:
             commands, prog="flax-glitch", args=asked, config=(tyro.conf.OmitArgPrefixes,)
         )
     # In bash, where no option fits it is a file.
-    sys.stdout.write(said.getvalue().replace("complete -F", "complete -o default -F"))
+    script = said.getvalue().replace("complete -F", "complete -o default -F")
+    sys.stdout.write(re.sub(r"(?<=^COMPLETION_SPEC = ).*", _in_lines, script, flags=re.MULTILINE))
+
+
+def _in_lines(found: re.Match[str]) -> str:
+    """What bash and zsh complete, told in a line each, with the options that all commands have."""
+    spec = ast.literal_eval(found[0])
+    for options in (spec["options"], *(one["options"] for one in spec["subcommands"].values())):
+        for option in options:
+            option["description"] = " ".join(option["description"].split())
+            if "choices" in option:
+                option["choices"] = [word for word in option["choices"] if word != "None"]
+        options += [
+            {"flags": list(flags), "description": said, "type": "flag", "nargs": None}
+            for flags, said in SPOKEN.items()
+        ]
+    spec["options"] += [
+        {"flags": ["--version"], "description": "versions", "type": "flag", "nargs": None},
+        {"flags": ["--completion"], "description": "shell", "type": "choice", "nargs": 1}
+        | {"choices": list(SHELLS)},
+    ]
+    return repr(spec)
 
 
 def run_command(program: str, function: Function, arguments: Sequence[str]) -> None:
     """Runs a command on its arguments, once all are parsed."""
     call_later = later(function)
-    said = for_program(function.__doc__ or "", program)
-    call_later.__doc__ = said.replace("    Args:", f"    {OPTIONS}\n\n    Args:", 1)
+    said = for_program(inspect.cleandoc(function.__doc__ or ""), program).replace("`", "")
+    call_later.__doc__ = said.replace("\nArgs:", f"\n{OPTIONS}\n\nArgs:", 1)
     with one_line_usage():
         call: Any = tyro.cli(call_later, prog=program, args=arguments)
     call()

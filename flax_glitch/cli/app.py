@@ -31,7 +31,7 @@ def open_app(
     `flax-glitch app --share` with a public link, if online
 
     Args:
-        checkpoint: folder of a model; none: the one that comes with the project.
+        checkpoint: folder or name of a model; none: the one in the box.
         host: address to listen at; 0.0.0.0 lets other machines in.
         port: port to listen at; none: GRADIO_SERVER_PORT, or 7860 or the next that is free.
         share: ask Gradio's service for a public link as well.

@@ -70,7 +70,7 @@ def classify_inputs(
     coverage: float | None = None,
     prior: PriorName = None,
     one_glitch: tyro.conf.FlagCreatePairsOff[bool] = False,
-    goal: tyro.conf.OmitArgPrefixes[Goal] = SCREEN,
+    output: tyro.conf.OmitArgPrefixes[Goal] = SCREEN,
 ) -> None:
     """Classify glitches by their pictures, or by strain.
 
@@ -93,7 +93,7 @@ def classify_inputs(
     Args:
         inputs: Picture files (PNG, JPEG, WebP), or folders that are searched for them.
         events: Strain instead of pictures.
-        checkpoint: Folder of the model; the one that comes with the project if not given.
+        checkpoint: Folder of the model, or its name, such as fast; the one in the box if not given.
         top_k: Classes shown for each glitch in the table.
         coverage: Between 0 and 1: give each glitch the fewest classes that hold the true one with
             this chance, as it was with the glitches of validation, whatever the prior.
@@ -101,7 +101,7 @@ def classify_inputs(
             in its training set), or a file of your own: CSV with the columns class and count, or
             JSON. Probabilities and verdicts follow it.
         one_glitch: Take all pictures, however they are called, as windows of one glitch.
-        goal: How and where answers are written.
+        output: How and where answers are written.
     """
     check_arguments(events, bool(inputs))
     if one_glitch and not inputs:
@@ -110,13 +110,13 @@ def classify_inputs(
         raise UsageError(f"--top-k {top_k}: give 1 or more")
     if coverage is not None and not 0 < coverage < 1:
         raise UsageError(f"--coverage {coverage:g}: give a share between 0 and 1, such as 0.9")
-    check_goal(goal, bool(events.triggers))
-    if goal.form == "parquet":
+    check_goal(output, bool(events.triggers))
+    if output.form == "parquet":
         import pyarrow  # noqa: F401  what pandas says of its absence names no extra
     predictor = open_predictor(checkpoint, events.cache).with_prior(prior)
     from flax_glitch.cli.answers import answer  # not for --help: it takes seconds
 
-    answer(predictor, inputs, one_glitch, events, goal, top_k, coverage)
+    answer(predictor, inputs, one_glitch, events, output, top_k, coverage)
 
 
 def check_goal(goal: Goal, table: bool) -> None:

@@ -111,13 +111,18 @@ def one_line_usage() -> Iterator[None]:
         lines = [line.strip("│| ") for line in said.getvalue().splitlines()[1:]]
         worded = dropwhile(_is_rule, lines)
         what = takewhile(lambda line: not _is_rule(line), worded)
+        near = re.search(r"Perhaps you meant:\W+(--[\w-]+)", " ".join(lines))
+        meant = f"did you mean {near[1]}? " if near else ""
         if end.code:
-            sys.stderr.write(f"error: {_worded(' '.join(what))} (--help lists the options)\n")
+            help = f"({meant}--help lists the options)"
+            sys.stderr.write(f"error: {_worded(' '.join(what))} {help}\n")
         raise
 
 
 def _worded(said: str) -> str:
-    """What tyro says of a number that is none, in words of people."""
+    """What tyro says of what is missing, or of a number that is none, in words of people."""
+    if said.startswith("Missing from") and (names := re.findall(r"(--[\w-]+) [A-Z{]", said)):
+        return f"give {' and '.join(names)} too"
     fault = re.fullmatch(
         r"Error parsing (\S+): (.*\b(float|int)\b.*)'(.*)'\]?\.?", said, re.IGNORECASE
     )

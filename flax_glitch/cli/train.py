@@ -33,7 +33,6 @@ from flax_glitch.config import (
     keep_compiled,
 )
 from flax_glitch.models.systems import MODELS, check, settings
-from flax_glitch.notes import LOG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +116,6 @@ def train_model(given: Sequence[str], program: str) -> None:
 
     keep_compiled(arguments.cache)
     folder = arguments.out / arguments.run
-    LOG.info(f"Run {folder}")
     try:
         train(arguments.config, folder, resume=arguments.resume, cache=arguments.cache)
     except Interrupted:

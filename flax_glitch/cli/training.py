@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import tyro
 
+from flax_glitch.box import holds
 from flax_glitch.classes import CLASSES, class_name
 from flax_glitch.cli.terminal import open_predictor
 from flax_glitch.config import CACHE, RUNS, SIMULATED, UsageError, check_seed, keep_compiled
@@ -40,8 +41,9 @@ def evaluate_checkpoint(
     Args:
         source: Folder or HDF5 file of Gravity Spy pictures, as for training.
         split: Part of the source; all of it for pictures that were not trained on.
-        checkpoint: Folder of the model; the one that comes with the project if not given.
-        out: Folder to write to; evaluation/ in the model's folder if not given.
+        checkpoint: Folder of the model, or its name, such as fast; the one in the box if not given.
+        out: Folder to write to; evaluation/ in the model's folder if not given, of a model in the
+            box evaluation/ here.
         seed: Seed of the split by glitch; that of the model's training if not given.
         cache: Folder for prepared data.
     """
@@ -54,7 +56,7 @@ def evaluate_checkpoint(
     from flax_glitch.evaluation.evaluate import evaluate, join, summary
 
     predictor = open_predictor(checkpoint, cache)
-    folder = out or predictor.folder / "evaluation"
+    folder = out or (Path() if holds(predictor.folder) else predictor.folder) / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     trained = trained_glitches(predictor.folder)
     seed = predictor.split_seed if seed is None else seed
@@ -230,13 +232,13 @@ def release_run(
     For example, `flax-glitch release checkpoints/my-run --out checkpoints/default`.
 
     Args:
-        run: Folder of the run.
+        run: Folder or name of the run.
         out: Folder to write to.
         precision: Type of the arrays; bfloat16 halves their size.
     """
-    from flax_glitch.checkpoint import release
+    from flax_glitch.checkpoint import find_checkpoint, release
 
-    description = release(run, out, precision)
+    description = release(find_checkpoint(run), out, precision)
     sys.stdout.write(f"{out}: {description.name}, sha256 {description.sha256}\n")
 
 

@@ -86,6 +86,7 @@ def train(
     prepared = prepared.only(chosen_classes(prepared.table, config.data.classes))
     if not len(prepared.split("train")):
         raise ValueError(f"{config.data.source}: no training pictures in it")
+    LOG.info(f"Run {folder}")
     LOG.debug(f"prepared pictures in {prepared.directory}, on {jax.devices()[0]}")
     for notice in prepared.notices:
         LOG.warning(notice)
