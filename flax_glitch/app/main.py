@@ -18,7 +18,16 @@ from gradio import networking
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
-from flax_glitch.app import batch, classify, examples, guide, protect, strain
+from flax_glitch.app import (
+    batch,
+    classify,
+    evidence,
+    examples,
+    feedback,
+    guide,
+    protect,
+    strain,
+)
 from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import keep_compiled
@@ -32,6 +41,10 @@ What made that noise? A classifier of the short noises (*glitches*) in LIGO's gr
 detectors: give it a Gravity Spy spectrogram, or strain, and it names one of {kinds} kinds."""
 
 STYLE = Path(__file__).with_name("style.css")
+SCRIPT = Path(__file__).with_name("page.js")
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Where only this machine's people come, who may write on it."""
 
 # With fonts of the system: Gradio's own come from the network.
 THEME = gr.themes.Default(
@@ -46,8 +59,12 @@ THEME = gr.themes.Default(
 )
 
 
-def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -> gr.Blocks:
-    """Returns the page on this model.
+def build(
+    predictor: Predictor,
+    pictures: Callable[[], Mapping[str, Picture]],
+    kept_in: Path | None = None,
+) -> gr.Blocks:
+    """Returns the page on this model; who disagrees is kept in a folder, if there is one.
 
     An open page waits for `pictures`, of each class that can be simulated: to simulate them the
     first time takes longer than the app may take to start.
@@ -61,7 +78,7 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
         prior = classify.prior_choice(predictor)
         gr.Markdown(HEADING.format(kinds=len(predictor.classes)))
         with gr.Tab("Classify"):
-            gallery = classify.add(predictor, prior, files)
+            gallery = classify.add(predictor, prior, files, kept_in)
         with gr.Tab("Batch"):
             batch.add(predictor, prior)
         with gr.Tab("Strain") as tab:
@@ -82,6 +99,7 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
             [gallery, classes],
             api_visibility="private",
         )
+        page.load(None, js=SCRIPT.read_text(encoding="utf-8"))
     page.queue(max_size=64, default_concurrency_limit=1, api_open=False)
     return page
 
@@ -137,7 +155,8 @@ def run(
     predictor.predict(np.zeros((478, 568, 3), np.uint8))  # compiles it for the first visitor
     folder = Path(get_upload_folder())
     pictures: Future[Mapping[str, Picture]] = Future()
-    page = build(predictor, pictures.result)
+    local = host in LOOPBACK and not share
+    page = build(predictor, pictures.result, feedback.FOLDER if local else None)
     protect.start_sweeping(folder)
     address = launch(page, host, port, accounts)
     _say(f"flax_glitch is at {address} (Ctrl-C ends it)")
@@ -147,6 +166,7 @@ def run(
         webbrowser.open(address)
     try:
         pictures.set_result(examples.pictures(predictor.classes, folder))
+        evidence.warm_up(predictor)
         while page.is_running:
             time.sleep(0.5)
     except KeyboardInterrupt:
@@ -164,7 +184,7 @@ def _say(line: str) -> None:
 def _notices(page: gr.Blocks, host: str, port: int | None, share: bool, accounts: bool) -> None:
     if port is None and page.server_port != 7860:
         LOG.warning(f"port 7860 is taken: using {page.server_port}")
-    if host not in ("127.0.0.1", "localhost", "::1") and not accounts:
+    if host not in LOOPBACK and not accounts:
         LOG.warning("all who can reach this machine can use the app; --auth-file asks for a name")
     if share:
         threading.Thread(target=_share, args=(page,), daemon=True).start()

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax_glitch.classes import NONE_OF_THE_ABOVE, morphology, readable
 from flax_glitch.config import BALANCED, GRAVITY_SPY
-from flax_glitch.predict.verdicts import Failure, Prediction, percent, ranked, window_name
+from flax_glitch.predict.verdicts import UNLIKE, Failure, Prediction, percent, ranked
 
 LOW_CONFIDENCE = 0.5
 """Below this the verdict is called uncertain."""
@@ -23,18 +23,28 @@ def hint(text: str) -> str:
     return f'<div class="verdict" role="status"><p class="hint">{text}</p></div>'
 
 
-def verdict_of(prediction: Prediction | Failure) -> str:
-    """Returns the verdict as HTML: class, confidence, looks, what to beware of, each window's."""
+def verdict_of(prediction: Prediction | Failure, table: bool = True) -> str:
+    """Returns the verdict as HTML: class, confidence, looks, what to beware of.
+
+    With the table also the verdict of each window by itself, if there are several.
+    """
     if isinstance(prediction, Failure):
         sentence = f"{escape(prediction.input)} {escape(prediction.error)}."
         return f'<div class="verdict failed" role="alert"><p>{sentence}</p></div>'
+    name = named(prediction.label)
+    title, below, looks = (
+        name,
+        f"{sure(prediction.confidence)} confident",
+        looks_of(prediction.label),
+    )
+    if prediction.unlike:
+        title, below, looks = UNLIKE.capitalize(), f"nearest: {name}", ""
     notes = "".join(f'<p class="note">{note}</p>' for note in _notes(prediction))
     return (
-        '<div class="verdict" role="status">'
-        f"<h2>{named(prediction.label)}</h2>"
-        f'<p class="confidence">{percent(prediction.confidence)} confident</p>'
-        f"{_when(prediction)}<p>{assumed(prediction.prior)}.</p>"
-        f"{looks_of(prediction.label)}{notes}</div>{windows_of(prediction)}"
+        f'<div class="verdict{" unlike" * bool(prediction.unlike)}" role="status">'
+        f'<h2>{title}</h2><p class="confidence">{below}</p>'
+        f"{_when(prediction)}{looks}{notes}<p>{assumed(prediction.prior)}.</p></div>"
+        f"{windows_of(prediction) if table else ''}"
     )
 
 
@@ -53,11 +63,9 @@ def windows_of(prediction: Prediction) -> str:
     """Returns the verdict of each window by itself as HTML, empty if there is but one window."""
     if len(prediction.durations) == 1:
         return ""
-    verdicts = [ranked(prediction.names, row)[0] for row in prediction.per_view]
     rows = "".join(
-        f'<tr><th scope="row">{_seconds(duration)}</th><td>{named(name)}</td>'
-        f"<td>{percent(p)}</td></tr>"
-        for duration, (name, p) in zip(prediction.durations, verdicts, strict=True)
+        f'<tr><th scope="row">{length}</th><td>{name}</td><td>{share}</td></tr>'
+        for length, name, share in each_of(prediction)
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Window", "Verdict", "Confidence"))
     return (
@@ -66,8 +74,12 @@ def windows_of(prediction: Prediction) -> str:
     )
 
 
-def _seconds(duration: float | None) -> str:
-    return "unknown" if duration is None else f"{duration} s"
+def each_of(prediction: Prediction) -> list[tuple[str, str, str]]:
+    """Returns length, class and confidence of each window by itself as HTML."""
+    best = [ranked(prediction.names, row)[0] for row in prediction.per_view]
+    lengths = ["unknown" if one is None else f"{one} s" for one in prediction.durations]
+    pairs = zip(lengths, best, strict=True)
+    return [(length, named(name), sure(p)) for length, (name, p) in pairs]
 
 
 def _notes(prediction: Prediction) -> list[str]:
@@ -77,21 +89,20 @@ def _notes(prediction: Prediction) -> list[str]:
     none_of_these = prediction.label == NONE_OF_THE_ABOVE
     if none_of_these and prediction.unlike and not prediction.knows_outliers:
         notes.append(
-            "Unlike anything in training: no spectrogram that the network has seen has such "
-            "colours. Is it one?"
+            "No spectrogram that the network has seen has such colours, or so few. Is it one?"
         )
     elif prediction.unlike:
         notes.append(
-            "Unlike anything in training: the class that is named may mean nothing. It may be "
-            "another kind of glitch, or no spectrogram at all; about one in twenty glitches that "
-            "the network should know is called so as well."
+            "The class that is named may mean nothing. It may be another kind of glitch, or no "
+            "spectrogram at all; about one in twenty glitches that the network should know is "
+            "called so as well."
         )
     elif none_of_these:
         notes.append(
             "This is an answer, not a failure: the network takes it for a glitch that is none of "
             f"the {len(prediction.names) - 1} other classes."
         )
-    if prediction.confidence < LOW_CONFIDENCE:
+    if prediction.confidence < LOW_CONFIDENCE and not prediction.unlike:
         second = named(prediction.top(2)[1][0])
         notes.append(
             f"Low confidence: the network is not sure. It may be {second}, or no class it knows."
@@ -112,10 +123,15 @@ def bars_of(answer: Mapping[str, Any] | None, count: int | float) -> str:
     rows = "".join(
         f'<li><span class="name">{named(name)}</span>'
         f'<span class="bar" aria-hidden="true"><i style="width:{float(p):.1%}"></i></span>'
-        f'<span class="value">{percent(float(p))}</span></li>'
+        f'<span class="value">{sure(float(p))}</span></li>'
         for name, p in best_first[: int(count)]
     )
     return f'<ol class="bars" aria-label="Most likely classes">{rows}</ol>'
+
+
+def sure(probability: float) -> str:
+    """Returns a probability as HTML."""
+    return html.escape(percent(probability))
 
 
 def looks_of(name: str) -> str:
