@@ -119,8 +119,8 @@ def _has_examples(predictor: Predictor) -> bool:
 def _invitation(predictor: Predictor) -> str:
     or_example = ", or click an example" * _has_examples(predictor)
     return hint(
-        "Give one to four windows of a glitch: drop, paste (Ctrl-V) or upload picture "
-        f"files{or_example}."
+        "Give one to four windows of a glitch: drop, paste (Ctrl+V) or upload their "
+        f"pictures{or_example}."
     )
 
 
@@ -129,7 +129,7 @@ def _add_question(
 ) -> tuple[gr.File, gr.File, gr.Checkbox, gr.Button, gr.Gallery]:
     """Where pictures are dropped, those of the glitch, what to do with more, and the examples."""
     drop = gr.File(
-        label="Pictures of a glitch (PNG, JPEG, WebP)",
+        label="One to four windows of a glitch (PNG, JPEG, WebP)",
         file_count="multiple",
         height=160,
         elem_classes="drop",
@@ -143,7 +143,7 @@ def _add_question(
             label="The next picture is another window of this glitch", visible=False, min_width=200
         )
         clear = gr.Button("Start anew", size="sm", visible=False, min_width=100)
-    gr.Markdown("## Or click an example", visible=with_examples)
+    gr.Markdown("## Or click an example", elem_classes="or", visible=with_examples)
     gallery = add_gallery(
         "Examples", "examples", object_fit="cover", allow_preview=False, visible=with_examples
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from flax_glitch.app.verdict import each_of, escape, named
@@ -46,10 +46,10 @@ class Answered(NamedTuple):
         return cls(prediction, tuple(paths), tuple(pixels), tuple(map(_smaller, whole)))
 
 
-def _smaller(picture: Picture) -> Picture:
-    image = Image.fromarray(picture)
-    image.thumbnail((SHOWN, SHOWN))
-    return np.array(image)
+def _smaller(picture: Picture) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    height, width, _ = picture.shape
+    scale = min(1, SHOWN / max(height, width))
+    return resize(picture, max(1, round(scale * height)), max(1, round(scale * width)))
 
 
 def shown(predictor: Predictor, found: Answered) -> tuple[str, str]:
@@ -71,17 +71,19 @@ def figures_of(found: Answered, maps: Maps | None = None) -> str:
     figures = ""
     for number, (length, own, share) in enumerate(each_of(found.prediction)):
         alt = f"Window of {length}"
+        said = f"{length}: {own}, {share}" if len(found.pictures) > 1 else alt
         picture = found.pictures[number]
         images = image_of(picture, alt, "plain")
         if maps is not None:
             drawn = _drawn(picture, maps[number])
             images += image_of(drawn, f"{alt}, what speaks for {name} marked", "map")
-        figures += f"<figure>{images}<figcaption>{length}: {own}, {share}</figcaption></figure>"
+        figures += f"<figure>{images}<figcaption>{said}</figcaption></figure>"
     box = (
         '<label><input type="checkbox" checked aria-label="Show where the network looked"> '
         f"Show where the network looked: what speaks for {name} is marked</label>"
     ) * (maps is not None)
-    return f'<div class="looked"><div class="side-by-side">{figures}</div>{box}</div>'
+    shown = f'<div class="side-by-side">{figures}</div>{box}'
+    return f'<div class="looked"><h3>What it saw</h3>{shown}</div>'
 
 
 def _drawn(picture: Picture, map: Float[np.ndarray, "h w"]) -> Picture:

@@ -77,7 +77,7 @@ def windows_of(prediction: Prediction) -> str:
 def each_of(prediction: Prediction) -> list[tuple[str, str, str]]:
     """Returns length, class and confidence of each window by itself as HTML."""
     best = [ranked(prediction.names, row)[0] for row in prediction.per_view]
-    lengths = ["unknown" if one is None else f"{one} s" for one in prediction.durations]
+    lengths = ["unknown length" if one is None else f"{one} s" for one in prediction.durations]
     pairs = zip(lengths, best, strict=True)
     return [(length, named(name), sure(p)) for length, (name, p) in pairs]
 
