@@ -155,8 +155,7 @@ def run(
     predictor.predict(np.zeros((478, 568, 3), np.uint8))  # compiles it for the first visitor
     folder = Path(get_upload_folder())
     pictures: Future[Mapping[str, Picture]] = Future()
-    local = host in LOOPBACK and not share
-    page = build(predictor, pictures.result, feedback.FOLDER if local else None)
+    page = build(predictor, pictures.result, feedback_folder(host, share))
     protect.start_sweeping(folder)
     address = launch(page, host, port, accounts)
     _say(f"flax_glitch is at {address} (Ctrl-C ends it)")
@@ -174,6 +173,11 @@ def run(
         LOG.info("\nEnding …")
     page.close(verbose=False)
     strain.finish()
+
+
+def feedback_folder(host: str, share: bool) -> Path | None:
+    """Returns where disagreements are kept, None if others than this machine's people may come."""
+    return feedback.FOLDER if host in LOOPBACK and not share else None
 
 
 def _say(line: str) -> None:
