@@ -242,6 +242,9 @@ def test_a_disagreement_is_kept_as_a_source_to_train_on(page, pictures, kept_in)
     table = open_source(kept_in).table
     assert set(table["label"]) == {"Tomte"} and set(table["id"]) == {"xyz"}
     assert sorted(table["duration"]) == [0.5, 1.0]
+    upload(page, pictures["whistle"])
+    expect(page.get_by_text("Kept in")).to_be_hidden()
+    expect(page.get_by_label("It is", exact=True)).to_have_value("")
 
 
 def test_a_click_on_an_example_classifies_it_and_clearing_starts_anew(page):

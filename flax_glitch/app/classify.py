@@ -77,7 +77,7 @@ def add(
     answered = gr.State()
     with gr.Column(visible=False) as doubt:
         if kept_in:
-            _add_feedback(predictor, answered, kept_in)
+            _add_feedback(predictor, answered, verdict, kept_in)
     answer = add_json(top_k, bars)
 
     def ask(paths: list[str] | None, prior: str) -> tuple[Any, ...]:
@@ -187,17 +187,17 @@ def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
     return answer
 
 
-def _add_feedback(predictor: Predictor, answered: gr.State, folder: Path) -> None:
+def _add_feedback(predictor: Predictor, answered: gr.State, verdict: gr.HTML, folder: Path) -> None:
     with gr.Accordion("I disagree", open=False):
         label = gr.Dropdown(
             [(readable(name), name) for name in predictor.classes], value=None, label="It is"
         )
         note = gr.Textbox(label="Why, if you like", max_length=500)
         button = gr.Button("Keep", size="md")
-        said = gr.Markdown(
-            f"The pictures are kept in {folder}, on this machine alone, as a source for "
-            "`flax-glitch train --source`."
+        place = (
+            f"Pictures are kept on this machine alone, for `flax-glitch train --source {folder}`."
         )
+        said = gr.Markdown(place)
 
     def keep(answered: Answered | None, label: str | None, note: str) -> str:
         if not (answered and label):
@@ -209,6 +209,7 @@ def _add_feedback(predictor: Predictor, answered: gr.State, folder: Path) -> Non
         return f"Kept in {table}."
 
     button.click(keep, [answered, label, note], said, **QUIET)
+    verdict.change(lambda: (None, "", place), None, [label, note, said], **QUIET)
 
 
 def _add_single(predictor: Predictor, prior: gr.Dropdown, outputs: list[Any]) -> None:

@@ -52,7 +52,7 @@ def save(
         ValueError: if the class can't be a folder's name.
         OSError: if the pictures are gone, or the folder can't be written.
     """
-    if not label or label in (".", "..") or label.startswith(".") or set(label) & set('/\\:*?"<>|'):
+    if not label or label.startswith(".") or set(label) & set('/\\:*?"<>|'):
         raise ValueError(f"{label}: can't be the name of a folder; rename the class")
     copies = _copies(folder / label, prediction, paths)
     glitch = copies[0].name.rpartition("_spectrogram_")[0]

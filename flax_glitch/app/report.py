@@ -16,6 +16,8 @@ body { font: 1rem/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2rem aut
   padding: 0 1rem; }
 th { text-align: left; padding-right: 2em; vertical-align: top; }
 td { overflow-wrap: anywhere; }
+.looked, .alike, .bars { margin-top: 1.5rem; }
+.to-guide { display: none; }
 """
 
 
@@ -42,14 +44,14 @@ def report_html(
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>flax_glitch: {escape(prediction.inputs[0])}</title><style>{style}</style></head>"
-        f"<body><h1>flax_glitch</h1>{verdict_of(prediction)}"
-        f"{bars_of(answer, len(prediction.names))}{figures or figures_of(found)}{resembling}"
-        f"<h3>How it was made</h3><table>{settings}</table></body></html>\n"
+        f"<body><h1>flax_glitch</h1>{verdict_of(prediction, table=False)}"
+        f"{figures or figures_of(found)}{resembling}{bars_of(answer, len(prediction.names))}"
+        f"<h2>How it was made</h2><table>{settings}</table></body></html>\n"
     )
 
 
 def _settings(predictor: Predictor, found: Answered) -> dict[str, str | float | None]:
-    prediction = found.prediction
+    prediction, score = found.prediction, found.prediction.ood_score
     return {
         "Pictures": ", ".join(prediction.inputs),
         "Gravity Spy id": prediction.gravityspy_id,
@@ -58,8 +60,8 @@ def _settings(predictor: Predictor, found: Answered) -> dict[str, str | float | 
         "UTC": prediction.utc,
         "Q": prediction.q,
         "Channel": prediction.channel,
-        "Cropped as": ", ".join(prediction.geometry),
-        "Unlike anything in training (score)": prediction.ood_score,
+        "Layout": ", ".join(dict.fromkeys(prediction.geometry)),
+        "Unlike anything in training": score if score is None else f"score {score:.2f}",
         "Class frequencies": prediction.prior,
         "Model": f"{predictor.name}, SHA-256 {predictor.sha256}",
         "Trained on": predictor.trained_on,
