@@ -75,7 +75,7 @@ def figures_of(found: Answered, maps: Maps | None = None) -> str:
         picture = found.pictures[number]
         images = image_of(picture, alt, "plain")
         if maps is not None:
-            drawn = _drawn(picture, maps[number])
+            drawn = overlay(picture, maps[number])
             images += image_of(drawn, f"{alt}, what speaks for {name} marked", "map")
         figures += f"<figure>{images}<figcaption>{said}</figcaption></figure>"
     box = (
@@ -84,12 +84,6 @@ def figures_of(found: Answered, maps: Maps | None = None) -> str:
     ) * (maps is not None)
     shown = f'<div class="side-by-side">{figures}</div>{box}'
     return f'<div class="looked"><h3>What the network saw</h3>{shown}</div>'
-
-
-def _drawn(picture: Picture, map: Float[np.ndarray, "h w"]) -> Picture:
-    height, width, _ = picture.shape
-    large = Image.fromarray(map.astype(np.float32)).resize((width, height))
-    return overlay(picture, np.asarray(large).clip(0, 1))
 
 
 def resembling(predictor: Predictor, found: Answered) -> str:

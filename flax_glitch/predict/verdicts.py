@@ -86,8 +86,8 @@ class Prediction:
             given.
         prior: name of how often each class is taken to come.
         knows_outliers: whether the model learned what `ood_score` tells, see `classes.OUTLIER`.
-        pixels: its pictures as the network saw them, of `Predictor.predict` alone: of many
-            verdicts they would fill the memory.
+        pixels: its pictures as the network saw them; of many verdicts, which they would fill the
+            memory of, only if asked for.
         row: the cells of its row, by column, where a table was given.
     """
 
@@ -160,7 +160,8 @@ class Prediction:
         )
         flag = f" ({UNLIKE})" if self.unlike else ""
         rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{p:.1%}</td></tr>" for name, p in self.top()
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(percent(p))}</td></tr>"
+            for name, p in self.top()
         )
         verdict = f"<p><b>{html.escape(self.label)}</b>{flag}: {html.escape(_called(self))}</p>"
         return f"<div>{verdict}{figures}<table>{rows}</table></div>"
@@ -203,11 +204,9 @@ def ranked(names: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, f
     return [(names[number], float(probabilities[number])) for number in order]
 
 
-def percent(probability: float) -> str:
-    """Returns a probability as people read it; no rounding makes it certain or impossible."""
-    if probability > 0.9995:
-        return ">99.9%"
-    return "<0.1%" if probability < 0.0005 else f"{probability:.1%}"
+def percent(p: float) -> str:
+    """Returns a probability as people read it everywhere: "99.8%", and never 0% or 100%."""
+    return "<0.1%" if p < 0.0005 else ">99.9%" if p >= 0.9995 else f"{p:.1%}"
 
 
 def window_name(duration: float | None) -> str:
@@ -375,9 +374,9 @@ def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[
         _called(result),
         " ".join(map(window_name, result.durations)),
         result.label + " *" * bool(result.unlike),
-        f"{result.confidence:.3f}",
+        percent(result.confidence),
         *([" ".join(result.classes(coverage))] if coverage else []),
-        ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:]),
+        ", ".join(f"{name} {percent(p)}" for name, p in result.top(top_k)[1:]),
     )
 
 
