@@ -133,7 +133,7 @@ def test_no_bars_are_shown_without_an_answer(answer):
 def test_no_picture_gives_the_invitation(predictor):
     answer, verdict, seen = classify.classify(predictor, None)
     assert answer is None and seen is None
-    assert "upload their pictures, or click an example.</p>" in verdict
+    assert "upload files, or click an example.</p>" in verdict
 
 
 def test_a_picture_gives_its_class_as_json_and_html_and_what_the_network_saw(predictor, whistle):

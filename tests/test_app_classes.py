@@ -134,7 +134,7 @@ def test_only_a_model_that_has_examples_invites_to_click_one(names, has_examples
     predictor = NearestPicture.__new__(NearestPicture)
     predictor.classes = names
     _, invitation, _ = classify.classify(predictor, None)
-    assert "upload their pictures" in invitation
+    assert "upload files" in invitation
     assert ("or click an example" in invitation) == has_examples
 
 

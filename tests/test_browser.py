@@ -200,7 +200,7 @@ def test_under_a_verdict_stand_where_it_looked_what_it_resembles_and_its_entry_o
     upload(page, pictures["whistle"])
     expect(page.locator(".looked img.map")).to_be_visible()
     expect(page.locator(".looked img.plain")).to_be_hidden()
-    page.get_by_label("Show where the network looked").uncheck()
+    page.get_by_label("Mark what speaks for Whistle").uncheck()
     expect(page.locator(".looked img.map")).to_be_hidden()
     expect(page.locator(".looked img.plain")).to_be_visible()
     near = page.locator(".alike li")

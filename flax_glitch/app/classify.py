@@ -119,8 +119,8 @@ def _has_examples(predictor: Predictor) -> bool:
 def _invitation(predictor: Predictor) -> str:
     or_example = ", or click an example" * _has_examples(predictor)
     return hint(
-        "Give one to four windows of a glitch: drop, paste (Ctrl+V) or upload their "
-        f"pictures{or_example}."
+        "Give the pictures of a glitch, one to four windows of it (0.5 to 4 s long): drop, paste "
+        f"(Ctrl+V) or upload files{or_example}."
     )
 
 
@@ -129,7 +129,7 @@ def _add_question(
 ) -> tuple[gr.File, gr.File, gr.Checkbox, gr.Button, gr.Gallery]:
     """Where pictures are dropped, those of the glitch, what to do with more, and the examples."""
     drop = gr.File(
-        label="One to four windows of a glitch (PNG, JPEG, WebP)",
+        label="One to four windows of a glitch",
         file_count="multiple",
         height=160,
         elem_classes="drop",

@@ -78,12 +78,12 @@ def figures_of(found: Answered, maps: Maps | None = None) -> str:
             drawn = overlay(picture, maps[number])
             images += image_of(drawn, f"{alt}, what speaks for {name} marked", "map")
         figures += f"<figure>{images}<figcaption>{said}</figcaption></figure>"
-    box = (
-        '<label><input type="checkbox" checked aria-label="Show where the network looked"> '
-        f"Show where the network looked: what speaks for {name} is marked</label>"
-    ) * (maps is not None)
+    title, box = "The windows", ""
+    if maps is not None:
+        title = "Where the network looked"
+        box = f'<label><input type="checkbox" checked> Mark what speaks for {name}</label>'
     shown = f'<div class="side-by-side">{figures}</div>{box}'
-    return f'<div class="looked"><h3>What the network saw</h3>{shown}</div>'
+    return f'<div class="looked"><h3>{title}</h3>{shown}</div>'
 
 
 def resembling(predictor: Predictor, found: Answered) -> str:
