@@ -149,22 +149,22 @@ def _describe(path: str | None) -> tuple[Any, Any, Any, Any]:
 
 
 def question_of(
-    when: str,
-    detector: str,
+    when: str | None,
+    detector: str | None,
     path: str | None = None,
     start: float | int | str | None = None,
     sample_rate: float | int | None = None,
-    channel: str = "",
+    channel: str | None = "",
 ) -> Question:
     """Returns what is asked by an event's name or time, a detector, and a file, if any."""
-    when = when.strip()
+    when = (when or "").strip()
     by_name = when[:1].isalpha() and when.lower() not in ("nan", "inf", "infinity")
     return Question(
         event=when if by_name else None,
         gps=None if by_name else when or None,
         detector=detector or None,
         strain=path,
-        channel=channel.strip() or None,
+        channel=(channel or "").strip() or None,
         gps_start=None if start is None else str(start).strip() or None,
         sample_rate=None if sample_rate is None else float(sample_rate),
         cache=CACHE,
