@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -169,7 +168,7 @@ WRONG = [
     ("classify", [[]] * 40),
     *(("batch", [value, "balanced"]) for value in ("x", {"a": 1}, [1, 2], [None])),
     *(
-        ("strain", STRAIN[:place] + [value] + STRAIN[place + 1 :])
+        ("strain", [*STRAIN[:place], value, *STRAIN[place + 1 :]])
         for place, value in [(1, "Z9"), (2, "x"), (4, "fast"), (4, {"x": 1}), (6, "many"), (6, 0)]
     ),
 ]
@@ -199,7 +198,7 @@ def test_a_file_that_nobody_uploaded_is_neither_read_nor_copied(served, tmp_path
 
 @pytest.mark.parametrize("place", range(8))
 def test_an_argument_left_out_is_told_and_no_traceback(address, place, capfd):
-    reply = call(address, "strain", STRAIN[:place] + [None] + STRAIN[place + 1 :])
+    reply = call(address, "strain", [*STRAIN[:place], None, *STRAIN[place + 1 :]])
     if reply.status_code == 200:
         event = reply.json()["event_id"]
         answer = httpx.get(f"{address}gradio_api/call/strain/{event}", timeout=60).text
