@@ -105,7 +105,7 @@ def _add_question(with_examples: bool) -> tuple[gr.Image, gr.Gallery]:
     )
     # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
     picture.preprocess = lambda upload: upload.path if upload else None
-    gr.Markdown("### Or click an example", visible=with_examples)
+    gr.Markdown("## Or click an example", elem_classes="step", visible=with_examples)
     gallery = add_gallery(
         "Examples", "examples", object_fit="cover", allow_preview=False, visible=with_examples
     )

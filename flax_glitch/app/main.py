@@ -44,9 +44,32 @@ THEME = gr.themes.Default(
 ).set(
     color_accent="*primary_700",
     slider_color="*primary_700",
+    body_text_color_subdued="*neutral_600",
+    link_text_color_dark="*primary_300",
     button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
     button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_800",
 )
+
+# Of Gradio's own parts: a caption is its picture's alternative text already, an empty box has no
+# role to be named by, a button's name has in it what the button says, and a number below its
+# minimum is not sent.
+HEAD = """<script>
+const mend = (where, how) => document.querySelectorAll(where).forEach(how);
+new MutationObserver(() => {
+  mend(".caption-label", one => one.setAttribute("aria-hidden", "true"));
+  mend("div.empty[aria-label]", one => one.removeAttribute("aria-label"));
+  mend("button[aria-label]", one => {
+    const says = one.textContent.replace(/\\s{2,}/g, " ").trim();
+    if (!one.ariaLabel.includes(says)) one.ariaLabel = `${says}, ${one.ariaLabel}`;
+  });
+}).observe(document, {childList: true, subtree: true});
+addEventListener("input", event => {
+  const {type, min, value} = event.target;
+  if (type == "number" && min && Number(value) < Number(min)) event.stopImmediatePropagation();
+}, true);
+</script>"""
 
 
 def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -> gr.Blocks:
@@ -110,6 +133,7 @@ def launch(
         auth=list(accounts) or None,
         theme=THEME,
         css_paths=STYLE,
+        head=HEAD,
         max_file_size=protect.MAX_UPLOAD,
         app_kwargs={"middleware": [guard]},
         state_session_capacity=100,

@@ -97,11 +97,11 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
 
 def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
     """The events to click on, the button to start, the fields in a question's order."""
-    gr.Markdown("### Click an event")
+    gr.Markdown("## Click an event", elem_classes="step")
     with gr.Row(elem_classes="presets"):
         names = [f"{preset.name}, {preset.detector}" for preset in PRESETS]
         presets = [gr.Button(name, size="sm", min_width=150) for name in names]
-    gr.Markdown("### Or choose one")
+    gr.Markdown("## Or choose one", elem_classes="step")
     with gr.Row():
         when = gr.Textbox(
             label="Event, GPS time or UTC",
