@@ -54,7 +54,7 @@ THEME = gr.themes.Default(
 
 # Of Gradio's own parts: a caption is its picture's alternative text already, an empty box has no
 # role to be named by, a button's name has in it what the button says, and a number below its
-# minimum is not sent.
+# minimum is not sent, and becomes it.
 HEAD = """<script>
 const mend = (where, how) => document.querySelectorAll(where).forEach(how);
 new MutationObserver(() => {
@@ -65,9 +65,13 @@ new MutationObserver(() => {
     if (!one.ariaLabel.includes(says)) one.ariaLabel = `${says}, ${one.ariaLabel}`;
   });
 }).observe(document, {childList: true, subtree: true});
-addEventListener("input", event => {
-  const {type, min, value} = event.target;
-  if (type == "number" && min && Number(value) < Number(min)) event.stopImmediatePropagation();
+for (const kind of ["input", "change"]) addEventListener(kind, event => {
+  const one = event.target;
+  if (one.type != "number" || !one.min || Number(one.value) >= Number(one.min)) return;
+  event.stopImmediatePropagation();
+  if (kind == "input") return;
+  one.value = one.min;
+  one.dispatchEvent(new Event("input", {bubbles: true}));
 }, true);
 </script>"""
 
