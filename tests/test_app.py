@@ -21,6 +21,7 @@ from PIL import Image
 from toy_pictures import toy_picture
 
 from flax_glitch.app import batch, classify, guide, main, protect
+from flax_glitch.app.verdict import sure
 from flax_glitch.checkpoint import Description, arrays_of, save_model
 from flax_glitch.classes import CLASSES, MORPHOLOGY, TRAINING_SET
 from flax_glitch.config import ModelConfig, Preprocessing
@@ -85,7 +86,7 @@ def test_a_confident_verdict_names_the_class_and_what_it_looks_like():
     [(1.0, "&gt;99.9%"), (0.9994, "99.9%"), (0.5, "50.0%"), (0.0006, "0.1%"), (0.0, "&lt;0.1%")],
 )
 def test_no_probability_is_rounded_to_certain_or_impossible(probability, said):
-    assert classify.percent(probability) == said
+    assert sure(probability) == said
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.499, True), (0.501, False)])
@@ -132,7 +133,7 @@ def test_no_bars_are_shown_without_an_answer(answer):
 def test_no_picture_gives_the_invitation(predictor):
     answer, verdict, seen = classify.classify(predictor, None)
     assert answer is None and seen is None
-    assert "drop, paste or upload a file, or click an example.</p>" in verdict
+    assert "upload their pictures, or click an example.</p>" in verdict
 
 
 def test_a_picture_gives_its_class_as_json_and_html_and_what_the_network_saw(predictor, whistle):
@@ -421,9 +422,9 @@ def test_a_file_that_is_too_large_is_refused(predictor, folder, monkeypatch):
         page.close(verbose=False)
 
 
-def test_only_the_three_named_functions_are_open_to_programs(address):
+def test_only_the_four_named_functions_are_open_to_programs(address):
     named = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert sorted(named) == ["/batch", "/classify", "/strain"]
+    assert sorted(named) == ["/batch", "/classify", "/classify_glitch", "/strain"]
     for path in ("monitoring", "monitoring/summary", "gradio_api/runs"):
         assert httpx.get(address + path).status_code in (403, 404)
 

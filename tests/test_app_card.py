@@ -57,7 +57,7 @@ def test_each_window_has_a_row_with_its_length_class_and_confidence():
 def test_a_window_of_unknown_length_is_called_so():
     several = verdict_on([("Blip", 0.6), ("Whistle", 0.7)])
     text = classify.verdict_of(dataclasses.replace(several, durations=(0.5, None)))
-    assert '<th scope="row">unknown</th><td>Whistle</td>' in text
+    assert '<th scope="row">unknown length</th><td>Whistle</td>' in text
 
 
 def test_of_a_single_window_nothing_is_repeated():

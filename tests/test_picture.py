@@ -77,6 +77,8 @@ def test_the_colours_of_a_spectrogram_are_near_viridis_and_those_of_anything_els
     grey = np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
     jet = matplotlib.colormaps["jet"](np.arange(256), bytes=True)[None, :, :3]
     assert min(colour_distance(grey), colour_distance(jet)) > 25
+    for colour in VIRIDIS[::51]:
+        assert colour_distance(np.full((40, 50, 3), colour)) == 255
 
 
 def test_colours_are_matplotlibs():

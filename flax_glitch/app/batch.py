@@ -10,8 +10,9 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import UNEXPECTED, add_gallery, assumed
+from flax_glitch.app.classify import UNEXPECTED, add_gallery
 from flax_glitch.app.protect import MAX_BATCH_FILES
+from flax_glitch.app.verdict import assumed
 from flax_glitch.classes import readable
 from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Predictor

@@ -21,7 +21,16 @@ from gradio import networking
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
-from flax_glitch.app import batch, classify, examples, guide, protect, strain
+from flax_glitch.app import (
+    batch,
+    classify,
+    evidence,
+    examples,
+    feedback,
+    guide,
+    protect,
+    strain,
+)
 from flax_glitch.arrays import Picture
 from flax_glitch.checkpoint import find_checkpoint
 from flax_glitch.config import keep_compiled
@@ -35,6 +44,10 @@ What made that noise? A classifier of the short noises (*glitches*) in LIGO's gr
 detectors: give it a Gravity Spy spectrogram, or strain, and it names one of {kinds} kinds."""
 
 STYLE = Path(__file__).with_name("style.css")
+SCRIPT = Path(__file__).with_name("page.js")
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Where only this machine's people come, who may write on it."""
 
 # With fonts of the system: Gradio's own come from the network.
 THEME = gr.themes.Default(
@@ -52,32 +65,13 @@ THEME = gr.themes.Default(
     button_primary_background_fill_hover_dark="*primary_800",
 )
 
-# Of Gradio's own parts: a caption is its picture's alternative text already, an empty box has no
-# role to be named by, a button's name has in it what the button says, and a number below its
-# minimum is not sent, and becomes it.
-HEAD = """<script>
-const mend = (where, how) => document.querySelectorAll(where).forEach(how);
-new MutationObserver(() => {
-  mend(".caption-label", one => one.setAttribute("aria-hidden", "true"));
-  mend("div.empty[aria-label]", one => one.removeAttribute("aria-label"));
-  mend("button[aria-label]", one => {
-    const says = one.textContent.replace(/\\s{2,}/g, " ").trim();
-    if (!one.ariaLabel.includes(says)) one.ariaLabel = `${says}, ${one.ariaLabel}`;
-  });
-}).observe(document, {childList: true, subtree: true});
-for (const kind of ["input", "change"]) addEventListener(kind, event => {
-  const one = event.target;
-  if (one.type != "number" || !one.min || Number(one.value) >= Number(one.min)) return;
-  event.stopImmediatePropagation();
-  if (kind == "input") return;
-  one.value = one.min;
-  one.dispatchEvent(new Event("input", {bubbles: true}));
-}, true);
-</script>"""
 
-
-def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -> gr.Blocks:
-    """Returns the page on this model.
+def build(
+    predictor: Predictor,
+    pictures: Callable[[], Mapping[str, Picture]],
+    kept_in: Path | None = None,
+) -> gr.Blocks:
+    """Returns the page on this model; who disagrees is kept in a folder, if there is one.
 
     An open page waits for `pictures`, of each class that can be simulated: to simulate them the
     first time takes longer than the app may take to start.
@@ -91,7 +85,7 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
         prior = classify.prior_choice(predictor)
         gr.Markdown(HEADING.format(kinds=len(predictor.classes)))
         with gr.Tab("Classify"):
-            gallery = classify.add(predictor, prior, files)
+            gallery = classify.add(predictor, prior, files, kept_in)
         with gr.Tab("Batch"):
             batch.add(predictor, prior)
         with gr.Tab("Strain") as tab:
@@ -112,6 +106,7 @@ def build(predictor: Predictor, pictures: Callable[[], Mapping[str, Picture]]) -
             [gallery, classes],
             api_visibility="private",
         )
+        page.load(None, js=SCRIPT.read_text(encoding="utf-8"))
     page.queue(max_size=64, default_concurrency_limit=1, api_open=False)
     return page
 
@@ -137,7 +132,6 @@ def launch(
         auth=list(accounts) or None,
         theme=THEME,
         css_paths=STYLE,
-        head=HEAD,
         max_file_size=protect.MAX_UPLOAD,
         app_kwargs={"middleware": [guard]},
         state_session_capacity=100,
@@ -178,7 +172,7 @@ def run(
     predictor.predict(np.zeros((478, 568, 3), np.uint8))  # compiles it for the first visitor
     folder = Path(get_upload_folder())
     pictures: Future[Mapping[str, Picture]] = Future()
-    page = build(predictor, pictures.result)
+    page = build(predictor, pictures.result, feedback_folder(host, share or embed))
     protect.start_sweeping(folder)
     links: set[str] = set()
     address = launch(page, host, port, accounts, embed, links)
@@ -191,6 +185,7 @@ def run(
         webbrowser.open(address)
     try:
         pictures.set_result(examples.pictures(predictor.classes, folder))
+        evidence.warm_up(predictor)
         while page.is_running:
             time.sleep(0.5)
     except KeyboardInterrupt:
@@ -206,6 +201,11 @@ def _end_now(folder: Path) -> NoReturn:
     os._exit(128 + signal.SIGINT)
 
 
+def feedback_folder(host: str, share: bool) -> Path | None:
+    """Returns where disagreements are kept, None if others than this machine's people may come."""
+    return feedback.FOLDER if host in LOOPBACK and not share else None
+
+
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -214,7 +214,7 @@ def _say(line: str) -> None:
 def _notices(page: gr.Blocks, host: str, port: int | None, accounts: bool) -> None:
     if port is None and page.server_port != 7860:
         LOG.warning(f"port 7860 is taken: using {page.server_port}")
-    if host not in ("127.0.0.1", "localhost", "::1") and not accounts:
+    if host not in LOOPBACK and not accounts:
         LOG.warning("all who can reach this machine can use the app; --auth-file asks for a name")
 
 

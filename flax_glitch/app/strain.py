@@ -13,8 +13,9 @@ import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import add_gallery, add_json, add_verdict, bars_of, hint, verdict_of
+from flax_glitch.app.classify import add_gallery, add_json, add_verdict
 from flax_glitch.app.protect import MAX_UPLOAD
+from flax_glitch.app.verdict import bars_of, hint, verdict_of
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
 from flax_glitch.events.find import find

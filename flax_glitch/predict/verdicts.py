@@ -203,6 +203,13 @@ def ranked(names: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, f
     return [(names[number], float(probabilities[number])) for number in order]
 
 
+def percent(probability: float) -> str:
+    """Returns a probability as people read it; no rounding makes it certain or impossible."""
+    if probability > 0.9995:
+        return ">99.9%"
+    return "<0.1%" if probability < 0.0005 else f"{probability:.1%}"
+
+
 def window_name(duration: float | None) -> str:
     """Returns a window as it is written: "0.5", or "unknown"."""
     return "unknown" if duration is None else str(duration)

@@ -24,6 +24,9 @@ VIRIDIS = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
 MOST = 25.5
 """Normalised energy of the brightest colour."""
 
+EVEN = 1.0
+"""A picture whose green varies less is of one colour; of 710 real ones the least has 3.5."""
+
 LEFT, TOP = 100, 60
 """Pixels from the full picture's edges to its axes."""
 
@@ -90,8 +93,11 @@ def spectrogram(energies: Float[np.ndarray, "row column"]) -> Picture:
 def colour_distance(picture: Picture) -> float:
     """Returns how far a picture's colours lie from viridis, 0 to 255, over pixels and channels.
 
-    Each pixel is compared with the colour of its green, which rises all along viridis.
+    Each pixel is compared with the colour of its green, which rises all along viridis. A picture
+    of one colour, whichever it is, shows no noise and so no spectrogram: it counts as farthest.
     """
+    if picture[..., 1].std() < EVEN:
+        return 255.0
     place = np.searchsorted(VIRIDIS[:, 1], picture[..., 1]).clip(max=len(VIRIDIS) - 1)
     return float(np.abs(picture - VIRIDIS[place].astype(int)).mean())
 
