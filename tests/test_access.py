@@ -78,7 +78,11 @@ def look(page, tab, files):
 
 def violations(page):
     page.wait_for_timeout(300)  # for colours that change by and by
-    found = Axe().run(page, options={"rules": {name: {"enabled": True} for name in MORE}}).response["violations"]
+    found = (
+        Axe()
+        .run(page, options={"rules": {name: {"enabled": True} for name in MORE}})
+        .response["violations"]
+    )
     return [
         f"{one['id']}: {node['html'][:200]} | {node['failureSummary'][:200]}"
         for one in found
