@@ -37,7 +37,7 @@ class NearestPicture(Predictor):
         self.name, self.sha256, self.card = (
             "nearest-picture",
             "0123456789abcdef" * 4,
-            "A card: not on detector data.",
+            "# A card\n\nIt is not on detector data.",
         )
         self.trained_on = "Trained on toy pictures."
         self.preprocessing = Preprocessing(size=32)

@@ -11,7 +11,7 @@ from nearest_picture import TOYS, NearestPicture
 from PIL import Image
 from test_report import epoch
 
-from flax_glitch.app import batch, classify, guide, main
+from flax_glitch.app import classify, guide, main
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.evaluation.report import CARD_FIGURES, plot_learning_curves
 from flax_glitch.predict.predictor import Prediction
@@ -62,15 +62,6 @@ def test_a_window_of_unknown_length_is_called_so():
 
 def test_of_a_single_window_nothing_is_repeated():
     assert "<table" not in classify.verdict_of(verdict_on([("Blip", 0.612)]))
-
-
-def test_in_a_batch_each_windows_own_verdict_stands_beside_the_common_one():
-    several, single = verdict_on([("Blip", 0.6), ("Whistle", 0.7)]), verdict_on([("Blip", 0.6)])
-    assert [row[1:5] for row in batch.table_of([several, single])] == [
-        ["Whistle", 35.0, "0.5", "Blip 60%"],
-        ["Whistle", 35.0, "1.0", "Whistle 70%"],
-        ["Blip", 60.0, "0.5", ""],
-    ]
 
 
 def test_the_headings_of_a_card_are_below_that_of_the_page():

@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -296,20 +297,27 @@ def test_a_file_that_is_too_large_is_refused_in_a_sentence(page, pictures):
     expect(verdict(page)).to_contain_text("large.png is larger than 10,000,000 bytes")
 
 
-def test_a_batch_of_good_and_bad_files_gives_table_gallery_csv_and_json(page, pictures, tmp_path):
+def classify_all(page, *paths):
     page.get_by_role("tab", name="Batch").click()
-    upload(page, *(pictures[kind] for kind in BATCH))
-    expect(page.get_by_label("Remove this file")).to_have_count(5)
+    upload(page, *paths)
+    expect(page.get_by_label("Remove this file")).to_have_count(len(paths))
     page.get_by_role("button", name="Classify all").click()
+
+
+def test_a_batch_of_good_and_bad_files_gives_rows_filters_reasons_and_files(
+    page, pictures, tmp_path
+):
+    classify_all(page, *(path for kind, path in pictures.items() if kind != "large"))
     expect(page.get_by_text("3 pictures of 2 glitches; 2 failed")).to_be_visible()
     rows = page.locator(".results .virtual-row")
-    expect(rows).to_have_count(5)
-    expect(rows.nth(0)).to_contain_text("Failed: it is")
-    expect(rows.nth(1)).to_contain_text("Failed: it is")
-    own = [cell.inner_text() for cell in page.locator(".results [data-col='4']").all()]
-    assert len([text for text in own if text.startswith("Koi Fish")]) == 2
-    expect(page.locator(".results img")).to_have_count(3)
-    expect(page.locator(".results .caption-label").first).to_contain_text("Whistle")
+    expect(rows).to_have_count(2)
+    page.get_by_label("Whistle (1)").check()
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("abc")
+    page.get_by_label("All (2)").check()
+    expect(rows).to_have_count(2)
+    page.get_by_role("button", name="2 failed").click()
+    expect(page.get_by_text("text.png: is not a PNG")).to_be_visible()
     found = {kind: download(page, kind, tmp_path).read_text() for kind in ("CSV", "JSON")}
     classes = {row["input"]: row["class"] for row in csv.DictReader(found["CSV"].splitlines())}
     assert classes == {
@@ -320,6 +328,63 @@ def test_a_batch_of_good_and_bad_files_gives_table_gallery_csv_and_json(page, pi
         "L1_xyz_spectrogram_1.0.png": "Koi_Fish",
     }
     assert {row["input"] for row in json.loads(found["JSON"])} == set(classes)
+
+
+def test_a_row_of_a_batch_opens_its_pictures(page, pictures):
+    classify_all(page, pictures["whistle"], pictures["koi fish"], pictures["koi fish, longer"])
+    page.locator(".results .virtual-row", has_text="xyz").get_by_text("xyz").click()
+    expect(verdict(page)).to_contain_text("Koi Fish")
+    expect(page.locator("[role=tabpanel]:visible figure")).to_have_count(2)
+
+
+def test_too_many_pictures_are_refused_before_they_are_sent(page, requested, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(201)]
+    for path in paths:
+        path.write_bytes(b"x")
+    page.get_by_role("tab", name="Batch").click()
+    before = len(requested)
+    upload(page, *paths)
+    expect(page.get_by_role("alert")).to_have_text(
+        "201 pictures are too many at once: choose at most 200."
+    )
+    assert not [url for url in requested[before:] if "upload" in url]
+    upload(page, *paths[:2])
+    expect(page.get_by_label("Remove this file")).to_have_count(2)
+    expect(page.locator(".refused")).to_be_empty()
+
+
+def test_a_batch_can_be_cancelled_and_keeps_what_it_has(page, predictor, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(60)]
+    for path in paths:
+        Image.fromarray(toy_picture("Whistle", 1.0)).save(path)
+    forward = predictor.forward
+
+    def slow(views, mask):
+        time.sleep(1.5)
+        return forward(views, mask)
+
+    monkeypatch.setattr(predictor, "forward", slow)
+    classify_all(page, *paths)
+    expect(page.locator(".summary")).to_contain_text("of 60 pictures; about", timeout=20_000)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".summary")).to_contain_text("Cancelled: ")
+    expect(page.locator(".results .virtual-row").first).to_contain_text("Whistle")
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_a_full_queue_is_told(chromium, predictor, pictures, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = main.build(predictor, lambda: TOYS)
+    opened = chromium.new_page()
+    try:
+        opened.goto(main.launch(page))
+        expect(opened.get_by_alt_text("Koi Fish", exact=True)).to_be_visible()
+        monkeypatch.setattr(page._queue, "max_size", 0)
+        opened.get_by_alt_text("Koi Fish", exact=True).click()
+        expect(opened.get_by_text("This application is currently busy").first).to_be_visible()
+    finally:
+        opened.close()
+        page.close(verbose=False)
 
 
 def download(page, kind, folder):
@@ -410,7 +475,7 @@ def test_on_a_phone_nothing_sticks_out_sideways(phone, pictures):
     upload(phone, pictures["koi fish"], pictures["text"])
     expect(phone.get_by_label("Remove this file")).to_have_count(2)
     phone.get_by_role("button", name="Classify all").click()
-    expect(phone.locator(".results .virtual-row")).to_have_count(2)
+    expect(phone.locator(".results .virtual-row")).to_have_count(1)
     assert phone.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     for tab in ("Guide", "Model"):
         phone.get_by_role("tab", name=tab).click()

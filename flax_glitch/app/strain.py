@@ -98,11 +98,11 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
 
 def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
     """The events to click on, the button to start, the fields in a question's order."""
-    gr.Markdown("### Click an event")
+    gr.Markdown("## Click an event", elem_classes="step")
     with gr.Row(elem_classes="presets"):
         names = [f"{preset.name}, {preset.detector}" for preset in PRESETS]
         presets = [gr.Button(name, size="sm", min_width=150) for name in names]
-    gr.Markdown("### Or choose one")
+    gr.Markdown("## Or choose one", elem_classes="step")
     with gr.Row():
         when = gr.Textbox(
             label="Event, GPS time or UTC",
@@ -150,22 +150,22 @@ def _describe(path: str | None) -> tuple[Any, Any, Any, Any]:
 
 
 def question_of(
-    when: str,
-    detector: str,
+    when: str | None,
+    detector: str | None,
     path: str | None = None,
     start: float | int | str | None = None,
     sample_rate: float | int | None = None,
-    channel: str = "",
+    channel: str | None = "",
 ) -> Question:
     """Returns what is asked by an event's name or time, a detector, and a file, if any."""
-    when = when.strip()
+    when = (when or "").strip()
     by_name = when[:1].isalpha() and when.lower() not in ("nan", "inf", "infinity")
     return Question(
         event=when if by_name else None,
         gps=None if by_name else when or None,
         detector=detector or None,
         strain=path,
-        channel=channel.strip() or None,
+        channel=(channel or "").strip() or None,
         gps_start=None if start is None else str(start).strip() or None,
         sample_rate=None if sample_rate is None else float(sample_rate),
         cache=CACHE,
