@@ -293,7 +293,8 @@ def check_arguments(page: "gr.Blocks") -> None:
         LocalContext.blocks.set(page)  # or Gradio takes files that nobody has uploaded
         try:
             function = route_utils.get_fn(page, None, body)
-            given = await page.preprocess_data(function, list(body.data), None)
+            session = page.state_holder[body.session_hash] if body.session_hash else None
+            given = await page.preprocess_data(function, list(body.data), session)
             for part, value in zip(function.inputs, given, strict=True):
                 # Gradio lets pass a list of choices in place of one, and text as a number.
                 if not isinstance(value, right.get(type(part), object)):

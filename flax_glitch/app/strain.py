@@ -23,15 +23,28 @@ from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, write_scans
 from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Failure, Predictor
-from flax_glitch.predict.verdicts import as_objects
+from flax_glitch.predict.verdicts import as_objects, percent
 from flax_glitch.strain.files import LENGTHS, Strain, StrainError
 from flax_glitch.strain.gwosc import PRESETS, Preset
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE
-from flax_glitch.strain.picture import SITES, scan
+from flax_glitch.strain.picture import SITES, Scan, scan
+from flax_glitch.strain.remote import OfflineError
+from flax_glitch.times import to_utc
 
 INVITATION = hint(
     "Click an event, or give a time and a detector. Strain comes from gwosc.org unless you give a "
     "file."
+)
+
+OFFLINE = (
+    "gwosc.org can't be reached: are you offline? GW150914 comes with the package and works all "
+    "the same; for another time give the strain file, or try again later"
+)
+
+DOES = (
+    "Classifies a glitch in strain, by an event's name, GPS or UTC time. Answers the verdict as JSON "
+    "and as HTML, the likeliest classes, the four pictures, a zip of them, the JSON as a file, and "
+    "time, loudness and peak frequency as HTML."
 )
 
 UNEXPECTED = "Something went wrong: try another time or file"
@@ -56,9 +69,10 @@ Progress = Callable[..., Any]
 
 
 class Answer(NamedTuple):
-    """The verdict as HTML and as JSON, and the files of pictures and JSON."""
+    """The verdict and its numbers as HTML, the verdict as JSON, the files of pictures and JSON."""
 
     verdict: str
+    numbers: str
     found: dict[str, Any]
     pictures: list[Path]
     archive: Path
@@ -70,13 +84,16 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             presets, start, fields = _add_question()
-        with gr.Column(min_width=320):
+        with gr.Column(min_width=320, scale=2):
+            windows = add_gallery(
+                "The four windows", "windows", object_fit="contain", visible=False
+            )
+            numbers = gr.HTML(label="Numbers")
             verdict, bars, top_k = add_verdict(INVITATION, predictor)
             answer = add_json(top_k, bars)
-    windows = add_gallery("The four windows", "windows", object_fit="contain", visible=False)
-    with gr.Row():
-        archive = gr.DownloadButton("Download pictures", size="md", visible=False)
-        text = gr.DownloadButton("Download JSON", size="md", visible=False)
+            with gr.Row():
+                archive = gr.DownloadButton("Download pictures", size="md", visible=False)
+                text = gr.DownloadButton("Download JSON", size="md", visible=False)
 
     def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         *fields, count, prior = given
@@ -86,10 +103,10 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
     asking: dict[str, Any] = {
         "fn": ask,
         "inputs": [*fields, top_k, prior],
-        "outputs": [answer, verdict, bars, windows, archive, text],
+        "outputs": [answer, verdict, bars, windows, archive, text, numbers],
         "show_progress_on": verdict,
     }
-    gr.on([start.click, fields[0].submit], **asking, api_name="strain")
+    gr.on([start.click, fields[0].submit], **asking, api_name="strain", api_description=DOES)
     for button, preset in zip(presets, PRESETS, strict=True):
         filled = button.click(partial(_fill, preset), None, fields, api_visibility="private")
         filled.then(**asking, api_visibility="private")
@@ -177,6 +194,8 @@ def answer_of(predictor: Predictor, question: Question, progress: Progress) -> A
     path = question.strain
     try:
         return _answer(predictor, question, progress)
+    except OfflineError:
+        said = OFFLINE
     except StrainError as error:
         said = error.worded(CURES)
     except Exception:
@@ -200,7 +219,7 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
         made = scan(strain, trigger.gps)
         progress(0.8, desc="Classifying and drawing")
         (verdict,) = predictor.classify_scans([made], [trigger.id])
-    found = as_objects(verdict, predictor.identity)[0]
+    found = as_objects(verdict, predictor.identity)[0] | {"loudest": made.loudest._asdict()}
     folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
     pictures = picture_paths(trigger, folder)
     list(write_scans([(trigger, made)], lambda _: pictures))
@@ -210,13 +229,29 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
             file.write(picture, picture.name)
     text = archive.with_suffix(".json")
     text.write_text(json.dumps(found) + "\n", encoding="utf-8")
-    return Answer(verdict_of(verdict), found, pictures, archive, text)
+    return Answer(verdict_of(verdict), numbers_of(made), found, pictures, archive, text)
+
+
+def numbers_of(made: Scan) -> str:
+    """Returns time, loudness, peak frequency and Q of a scan as HTML."""
+    loudest = made.loudest
+    numbers = {
+        "Detector": made.detector,
+        "GPS": f"{made.gps:.3f}",
+        "UTC": to_utc(made.gps),
+        "Loudness": f"SNR {loudest.snr:.1f} (normalised energy {loudest.energy:.0f})",
+        "Peak frequency": f"{loudest.frequency:.0f} Hz",
+        "Loudest at": f"GPS {loudest.gps:.3f}",
+        "Q": f"{made.q:.1f}",
+    }
+    rows = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in numbers.items())
+    return f'<dl class="numbers">{rows}</dl>'
 
 
 def _shown(answer: Answer | Failure, count: float | int) -> tuple[Any, ...]:
-    """What the parts of the page show: JSON, verdict, bars, windows, downloads."""
+    """What the parts of the page show: JSON, verdict, bars, windows, downloads, numbers."""
     if isinstance(answer, Failure):
-        return None, verdict_of(answer), "", *[gr.update(visible=False)] * 3
+        return None, verdict_of(answer), "", *[gr.update(visible=False)] * 3, ""
     return (
         answer.found,
         answer.verdict,
@@ -224,6 +259,7 @@ def _shown(answer: Answer | Failure, count: float | int) -> tuple[Any, ...]:
         gr.Gallery(captioned(answer), visible=True),
         gr.DownloadButton(value=answer.archive, visible=True),
         gr.DownloadButton(value=answer.text, visible=True),
+        answer.numbers,
     )
 
 
@@ -231,7 +267,7 @@ def captioned(answer: Answer) -> list[tuple[Path, str]]:
     """Returns path and caption of each picture: its window, and what it shows by itself."""
     windows = zip(answer.pictures, answer.found["per_view"].items(), strict=True)
     return [
-        (path, f"{window} s: {one['confidence']:.0%} {readable(one['class'])}")
+        (path, f"{window} s: {readable(one['class'])}, {percent(one['confidence'])}")
         for path, (window, one) in windows
     ]
 
