@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gwosc_server import RATE, write_strain
-from nearest_picture import TOYS, NearestPicture
+from nearest_picture import TOYS, NearestPicture, with_toy_evidence
 from PIL import Image
 from playwright.sync_api import expect
 from toy_pictures import toy_picture
@@ -25,7 +25,8 @@ def address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
         patch.setattr(strain, "warm_up", lambda predictor: None)
-        page = main.build(NearestPicture(folder), lambda: TOYS)
+        with_toy_evidence(patch)
+        page = main.build(NearestPicture(folder), lambda: TOYS, folder / "disagreements")
         yield main.launch(page)
         page.close(verbose=False)
 
@@ -63,6 +64,8 @@ def look(page, tab, files):
     if tab == "Classify":
         upload(page, files / "H1_abc_spectrogram_1.0.png")
         expect(page.locator(".bars li")).to_have_count(5)
+        expect(page.locator(".alike li")).to_have_count(6)
+        page.get_by_role("button", name="I disagree").click()
     if tab == "Batch":
         upload(page, *files.glob("*.png"))
         expect(page.get_by_label("Remove this file")).to_have_count(3)

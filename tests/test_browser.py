@@ -105,9 +105,6 @@ def pictures(tmp_path_factory):
     return {kind: str(path) for kind, path in paths.items()}
 
 
-BATCH = ("whistle", "koi fish", "koi fish, longer", "text", "empty")
-
-
 def upload(page, *paths):
     inputs = page.locator("[role=tabpanel]:visible input[type=file]").first
     inputs.set_input_files(list(paths))
@@ -160,6 +157,7 @@ def test_a_pasted_picture_gets_its_class(page, pictures):
 def test_windows_stand_side_by_side_with_each_ones_verdict(page, pictures):
     upload(page, pictures["koi fish"], pictures["koi fish, longer"])
     expect(verdict(page).get_by_role("heading")).to_have_text("Koi Fish")
+    expect(page.locator(".alike li")).to_have_count(6)
     captions = page.locator(".looked figcaption")
     expect(captions).to_contain_text(["0.5 s: Koi Fish", "1.0 s: Koi Fish"])
     left, right = (picture.bounding_box() for picture in page.locator(".looked figure").all())
