@@ -111,7 +111,7 @@ def test_only_the_outline_is_white_and_only_the_rest_is_dimmed():
     assert (drawn[150:] == 45).all()  # 100 dimmed
     white = (drawn == 255).all(-1)
     assert white[30:90, 50:130].any() and not white[100:].any()
-    assert not overlay(picture, np.zeros((100, 150))).max() == 255
+    assert overlay(picture, np.zeros((100, 150))).max() == 45
 
 
 def test_what_a_class_is_mixed_up_with_is_told_by_what_was_called_so():

@@ -152,15 +152,12 @@ def compute_dtype(precision: Literal["auto", "float32", "bfloat16"]) -> DTypeLik
     return jnp.dtype(precision)
 
 
-def make_forward(
-    graphdef: nnx.GraphDef, preprocessing: Preprocessing, *, embedding: bool = False
-) -> Forward:
+def make_forward(graphdef: nnx.GraphDef, preprocessing: Preprocessing) -> Forward:
     """Returns the jitted function (states, views or maps, mask) to logits, in inference mode.
 
     Args:
         graphdef: structure of a classifier, in whatever mode.
         preprocessing: how raw pictures become its input.
-        embedding: whether the function gives the embeddings of views instead.
     """
 
     @jax.jit
@@ -168,10 +165,7 @@ def make_forward(
         model = inference_mode(nnx.merge(graphdef, *states, copy=True))
         if are_maps(seen):
             return jnp.asarray(model.of_maps(seen))
-        views = standardise(seen, preprocessing)
-        if embedding:
-            return jnp.asarray(model.embed(model.features(views, mask)))
-        return jnp.asarray(model(views, mask))
+        return jnp.asarray(model(standardise(seen, preprocessing), mask))
 
     return forward
 

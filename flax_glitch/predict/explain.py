@@ -16,7 +16,6 @@ from flax_glitch.classes import DURATIONS, readable
 from flax_glitch.config import Preprocessing
 from flax_glitch.models.classifier import inference_mode
 from flax_glitch.models.preprocess import standardise
-from flax_glitch.predict.calibration import apart
 from flax_glitch.predict.predictor import Predictor
 
 TOWARDS = 0.3
@@ -49,12 +48,9 @@ def saliency(
         pixels: one to four windows at its size, such as `Prediction.pixels`.
         label: one of its classes; by default what it says of the windows together.
     """
-    views, mask = _views(predictor, pixels)
-    if label is None:
-        logits = np.asarray(predictor.forward(views, mask))[: len(pixels), 0]
-        scores, _ = apart(logits.mean(axis=0), predictor.classes)
-        label = predictor.classes[int(scores.argmax())]
+    label = label or predictor.classes[int(predictor.scores([pixels]).argmax())]
     number = predictor.outputs.index(label)
+    views, mask = _views(predictor, pixels)
     rises = _rises(
         predictor.graphdef, predictor.preprocessing, predictor.state, views, mask, number
     )
@@ -84,7 +80,8 @@ def confused_with(predictor: Predictor, label: str) -> str:
     """
     confusion = predictor.provenance.get("confusion", {})
     true = {name: row[label] for name, row in confusion.items() if row.get(label)}
-    total, right = sum(true.values()), true.pop(label, 0)
+    total = sum(true.values())
+    true.pop(label, None)
     if not total:
         return ""
     called = f"{total} real glitches that were called {readable(label)} in tests"

@@ -3,9 +3,9 @@
 import copy
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,7 +98,6 @@ class Predictor:
         self.card = read_card(self.folder)
         self.graphdef, self.state = nnx.split(model)
         self._forward = make_forward(self.graphdef, self.preprocessing)
-        self._embed = make_forward(self.graphdef, self.preprocessing, embedding=True)
         self.outputs = said.classes
         self._outlier = said.classes.index(OUTLIER) if OUTLIER in said.classes else None
         device = jax.devices()[0]
@@ -218,13 +217,18 @@ class Predictor:
         """
         return self._load(picture).pixels
 
-    def embed(self, pictures: Sequence[Picture]) -> Float[np.ndarray, "picture embedding"]:
-        """Returns the input of the last layer for each picture, seen by itself at the model's size.
+    def scores(self, glitches: Sequence[Sequence[Picture]]) -> Float[np.ndarray, "glitch class"]:
+        """Returns the logits of glitches by their pictures at the model's size, as in `raw`.
 
-        To a model that judges windows together, each is the first of them.
+        To a model that judges windows together they are the first ones.
         """
-        units = [{0: pixels} for pixels in pictures]
-        return np.stack(list(self._in_chunks(units, partial(self._embed, (self.state,)))))
+        counts = [1 if self.merged else len(pictures) for pictures in glitches]
+        units: list[dict[int, Picture]] = []
+        for pictures in glitches:
+            units += [dict(enumerate(pictures))] if self.merged else [{0: p} for p in pictures]
+        logits = self._logits(units)
+        each = [np.mean(list(islice(logits, count)), axis=0) for count in counts]
+        return apart(np.stack(each), self.classes)[0]
 
     def forward(self, views: Seen, mask: Mask) -> jax.Array:
         """Returns the logits (batch, view, output) of pictures at the model's size.
@@ -293,7 +297,7 @@ class Predictor:
 
     def _predict(self, glitches: Sequence[Sequence[_View]], **changed: Any) -> Iterator[Prediction]:
         units = [unit for glitch in glitches for unit in self._units(glitch)]
-        logits = self._in_chunks(units, self.forward)
+        logits = self._logits(units)
         for glitch in glitches:
             each = np.stack([next(logits) for _ in glitch])
             whole = next(logits)[None] if self.merged and len(glitch) > 1 else each
@@ -309,12 +313,7 @@ class Predictor:
         alone = [{place: whole[place]} for place in each]
         return [*alone, whole] if len(glitch) > 1 else alone
 
-    def _in_chunks(
-        self,
-        units: Sequence[Mapping[int, Picture]],
-        function: Callable[[Seen, Mask], jax.Array],
-    ) -> Iterator[np.ndarray]:
-        """Yields what the function makes of each unit's views and which there are."""
+    def _logits(self, units: Sequence[Mapping[int, Picture]]) -> Iterator[np.ndarray]:
         width = len(DURATIONS) if self.merged else 1
         for start in range(0, len(units), SIZES[-1]):
             chunk = units[start : start + SIZES[-1]]
@@ -324,7 +323,7 @@ class Predictor:
             for row, unit in enumerate(chunk):
                 for place, pixels in unit.items():
                     views[row, place], mask[row, place] = pixels, True
-            yield from np.asarray(function(views, mask))[: len(chunk), 0]
+            yield from np.asarray(self.forward(views, mask))[: len(chunk), 0]
 
     def _verdict(self, glitch: Sequence[_View], each: np.ndarray, whole: np.ndarray) -> Prediction:
         """Returns the verdict by the logits of each picture, and those that judge the glitch."""
