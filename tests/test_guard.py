@@ -215,6 +215,12 @@ def test_functions_that_are_not_there_are_answered_by_400(address, path, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_who_asks_for_an_event_that_is_none_gets_an_end_and_leaves_no_traceback(address, capfd):
+    reply = httpx.get(f"{address}gradio_api/call/classify/nothing", timeout=20)
+    assert "event: error" in reply.text
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_wrong_passwords_are_tried_one_a_pause_and_right_ones_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setattr(protect, "LOGIN_PAUSE", 0.3)

@@ -42,9 +42,9 @@ OFFLINE = (
 )
 
 DOES = (
-    "Classifies a glitch in strain, by an event's name, GPS or UTC time. Answers the verdict as JSON "
-    "and as HTML, the likeliest classes, the four pictures, a zip of them, the JSON as a file, and "
-    "time, loudness and peak frequency as HTML."
+    "Classifies a glitch in strain, by an event's name, GPS or UTC time. Answers the verdict as "
+    "JSON and as HTML, the likeliest classes, four pictures, a zip of them, the JSON as a file, "
+    "and time, loudness and peak frequency as HTML."
 )
 
 UNEXPECTED = "Something went wrong: try another time or file"
