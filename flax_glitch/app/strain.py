@@ -219,7 +219,7 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
         made = scan(strain, trigger.gps)
         progress(0.8, desc="Classifying and drawing")
         (verdict,) = predictor.classify_scans([made], [trigger.id])
-    found = as_objects(verdict, predictor.identity)[0] | {"loudest": made.loudest._asdict()}
+    found = as_objects(verdict, predictor.identity)[0]
     folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
     pictures = picture_paths(trigger, folder)
     list(write_scans([(trigger, made)], lambda _: pictures))
