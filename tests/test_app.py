@@ -457,6 +457,13 @@ def test_a_file_that_is_too_large_is_refused(predictor, folder, monkeypatch):
 def test_only_the_four_named_functions_are_open_to_programs(address):
     named = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
     assert sorted(named) == ["/batch", "/classify", "/classify_glitch", "/strain"]
+    for name, said in named.items():
+        assert said["description"], name
+        for one in said["parameters"]:
+            assert one["python_type"]["type"] not in ("", "Any"), (name, one)
+            assert not one["parameter_name"].startswith("param_"), (name, one)
+        for one in said["returns"]:
+            assert not one["label"].startswith("value_"), (name, one)
     for path in ("monitoring", "monitoring/summary", "gradio_api/runs"):
         assert httpx.get(address + path).status_code in (403, 404)
 

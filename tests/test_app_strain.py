@@ -237,7 +237,6 @@ def test_an_upload_is_read_but_no_other_path_on_the_servers_disk(predictor, file
             None,
             None,
             "",
-            5,
             "gravity-spy",
         ]
         call = f"{address}gradio_api/call/strain"

@@ -65,7 +65,7 @@ def add(predictor: Predictor, prior: gr.Dropdown) -> None:
     with gr.Row():
         start = gr.Button("Classify all", variant="primary")
         cancel = gr.Button("Cancel", visible=False)
-    summary = gr.Markdown(elem_classes="summary")
+    summary = gr.Markdown(label="Summary", elem_classes="summary")
     results = gr.State([])
     shown = gr.Radio([ALL], value=ALL, label="Show", visible=False)
     table = gr.Dataframe(

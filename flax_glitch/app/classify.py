@@ -40,6 +40,11 @@ ONE_BY_ONE = "classify"
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
+CLASSIFY_GLITCH = {
+    "api_name": "classify_glitch",
+    "api_description": "Classifies the one to four windows of a glitch, as pictures, together.",
+}
+
 Answered = tuple[Prediction, tuple[Path, ...]]
 """A verdict and the files of its pictures, in the order of its windows."""
 
@@ -104,7 +109,7 @@ def add(
         prior.input,
     ]
     for number, then in enumerate(given):
-        name = {"api_visibility": "private"} if number else {"api_name": "classify_glitch"}
+        name = {"api_visibility": "private"} if number else CLASSIFY_GLITCH
         judged = then(**asking, **name).then(bars_of, [answer, top_k], bars, **QUIET)
         shown = partial(explained, predictor)
         judged.then(shown, answered, [figures, alike, report], concurrency_id=ONE_BY_ONE, **QUIET)
@@ -175,7 +180,7 @@ def add_verdict(invitation: str, predictor: Predictor) -> tuple[gr.HTML, gr.HTML
 def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
     """Adds the answer as JSON, of which the slider shows more or fewer bars."""
     with gr.Accordion("Answer as JSON", open=False):
-        answer = gr.JSON(show_label=False)
+        answer = gr.JSON(label="Answer as JSON", show_label=False)
     top_k.input(
         bars_of,
         [answer, top_k],
@@ -223,6 +228,7 @@ def _add_single(predictor: Predictor, prior: gr.Dropdown, outputs: list[Any]) ->
         [picture, prior],
         [*outputs, seen],
         api_name="classify",
+        api_description="Classifies one picture: its verdict, and what the network saw of it.",
         concurrency_id=ONE_BY_ONE,
     )
 

@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flax_glitch.config import UsageError
+from flax_glitch.files import printable
 from flax_glitch.notes import LOG
 
 if TYPE_CHECKING:
@@ -130,9 +131,12 @@ class Guard:
             status, said = error.args
             await PlainTextResponse(said, status)(scope, receive, send_with_headers)
         except Exception as error:
-            if scope["method"] != "POST" or started:
+            if not scope["path"].startswith("/gradio_api/"):
                 raise
-            LOG.warning(f"{scope['path']}: refused ({type(error).__name__})")
+            LOG.warning(f"{printable(scope['path'])}: no answer ({type(error).__name__})")
+            if started:
+                await send({"type": "http.response.body"})
+                return
             said = "Not understood; the page's ?view=api says what can be asked."
             await PlainTextResponse(said, 400)(scope, receive, send_with_headers)
 

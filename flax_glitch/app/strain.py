@@ -13,7 +13,7 @@ import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import add_gallery, add_json, add_verdict
+from flax_glitch.app.classify import HIDDEN, QUIET, add_gallery, add_json, add_verdict
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.app.verdict import bars_of, hint, verdict_of
 from flax_glitch.classes import readable
@@ -42,9 +42,9 @@ OFFLINE = (
 )
 
 DOES = (
-    "Classifies a glitch in strain, by an event's name, GPS or UTC time. Answers the verdict as JSON "
-    "and as HTML, the likeliest classes, the four pictures, a zip of them, the JSON as a file, and "
-    "time, loudness and peak frequency as HTML."
+    "Classifies a glitch in strain, by an event's name, GPS or UTC time. Answers the verdict as "
+    "JSON and as HTML, four pictures, a zip of them, the JSON as a file, and time, loudness and "
+    "peak frequency as HTML."
 )
 
 UNEXPECTED = "Something went wrong: try another time or file"
@@ -95,22 +95,33 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
                 archive = gr.DownloadButton("Download pictures", size="md", visible=False)
                 text = gr.DownloadButton("Download JSON", size="md", visible=False)
 
-    def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        *fields, count, prior = given
-        chosen = predictor.with_prior(prior)
-        return _shown(answer_of(chosen, question_of(*fields), progress), count)
+    def ask(
+        when: str | None,
+        detector: str | None,
+        file: str | None,
+        start: str | None,
+        sample_rate: float | int | None,
+        channel: str | None,
+        prior: str | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, ...]:
+        question = question_of(when, detector, file, start, sample_rate, channel)
+        return _shown(answer_of(predictor.with_prior(prior), question, progress))
 
     asking: dict[str, Any] = {
         "fn": ask,
-        "inputs": [*fields, top_k, prior],
-        "outputs": [answer, verdict, bars, windows, archive, text, numbers],
+        "inputs": [*fields, prior],
+        "outputs": [answer, verdict, windows, archive, text, numbers],
         "show_progress_on": verdict,
     }
-    gr.on([start.click, fields[0].submit], **asking, api_name="strain", api_description=DOES)
+    bars_shown: dict[str, Any] = {"fn": bars_of, "inputs": [answer, top_k], "outputs": bars}
+    begun = [start.click, fields[0].submit]
+    asked = gr.on(begun, **asking, api_name="strain", api_description=DOES)
+    asked.then(**bars_shown, **QUIET)
     for button, preset in zip(presets, PRESETS, strict=True):
         filled = button.click(partial(_fill, preset), None, fields, api_visibility="private")
-        filled.then(**asking, api_visibility="private")
-    tab.select(partial(warm_up, predictor), api_visibility="private", show_progress="hidden")
+        filled.then(**asking, api_visibility="private").then(**bars_shown, **QUIET)
+    tab.select(partial(warm_up, predictor), **QUIET)
 
 
 def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
@@ -147,8 +158,7 @@ def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Textbox, gr.Number, gr
     channel = gr.Textbox(
         label="Channel, if the file has several", value="", max_length=200, visible=False
     )
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on([file.upload, file.clear], _describe, file, [detector, start, rate, channel], **quiet)
+    gr.on([file.upload, file.clear], _describe, file, [detector, start, rate, channel], **QUIET)
     return file, start, rate, channel
 
 
@@ -219,7 +229,7 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
         made = scan(strain, trigger.gps)
         progress(0.8, desc="Classifying and drawing")
         (verdict,) = predictor.classify_scans([made], [trigger.id])
-    found = as_objects(verdict, predictor.identity)[0] | {"loudest": made.loudest._asdict()}
+    found = as_objects(verdict, predictor.identity)[0]
     folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
     pictures = picture_paths(trigger, folder)
     list(write_scans([(trigger, made)], lambda _: pictures))
@@ -248,14 +258,13 @@ def numbers_of(made: Scan) -> str:
     return f'<dl class="numbers">{rows}</dl>'
 
 
-def _shown(answer: Answer | Failure, count: float | int) -> tuple[Any, ...]:
-    """What the parts of the page show: JSON, verdict, bars, windows, downloads, numbers."""
+def _shown(answer: Answer | Failure) -> tuple[Any, ...]:
+    """What the parts of the page show: JSON, verdict, windows, downloads, numbers."""
     if isinstance(answer, Failure):
-        return None, verdict_of(answer), "", *[gr.update(visible=False)] * 3, ""
+        return None, verdict_of(answer), *[HIDDEN] * 3, ""
     return (
         answer.found,
         answer.verdict,
-        bars_of(answer.found, count),
         gr.Gallery(captioned(answer), visible=True),
         gr.DownloadButton(value=answer.archive, visible=True),
         gr.DownloadButton(value=answer.text, visible=True),
