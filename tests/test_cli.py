@@ -462,7 +462,10 @@ def test_explain_draws_a_sheet_a_glitch_and_changes_no_answer(trained, chirps, t
     assert capsys.readouterr().out == bare
     sheets = sorted((tmp_path / "sheets").iterdir())
     assert len(sheets) == 4
-    sizes = {Image.open(path).size for path in sheets}
+    sizes = set()
+    for path in sheets:
+        with Image.open(path) as sheet:
+            sizes.add(sheet.size)
     assert len(sizes) == 2  # of four windows, and of one
 
 
