@@ -8,7 +8,7 @@ import gwosc.api.v2
 import numpy as np
 import pytest
 from gwosc_server import RATE, Server, write_strain
-from nearest_picture import TOYS, NearestPicture
+from nearest_picture import TOYS, NearestPicture, with_toy_evidence
 from playwright.sync_api import expect
 from test_browser import DESKTOP, PHONE, download, opened, upload
 
@@ -27,6 +27,7 @@ def address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
         patch.setattr(strain, "warm_up", lambda predictor: None)
+        with_toy_evidence(patch)
         page = main.build(NearestPicture(), lambda: TOYS)
         yield main.launch(page)
         page.close(verbose=False)
@@ -117,6 +118,22 @@ def test_of_a_file_there_are_four_windows_a_verdict_and_downloads(page, simulate
     (peak,) = re.findall(r"Peak frequency\s*(\d+) Hz", page.locator(".numbers").inner_text())
     assert float(peak) == pytest.approx(TONE, rel=0.1)
     assert column / area.shape[1] - 0.5 == pytest.approx(0, abs=0.03)
+
+
+def test_of_strain_too_there_is_evidence_and_a_report(page, simulated, tmp_path):
+    classify(page, str(EVENT), simulated)
+    answered(page)
+    expect(page.locator(".looked img.map:visible")).to_have_count(4)
+    expect(page.locator(".alike li:visible")).to_have_count(6)
+    report = download(page, "a report", tmp_path).read_text(encoding="utf-8")
+    assert report.count('class="map"') == 4
+    for said in (
+        f"GPS {EVENT:.3f}, 2015-09-14T09:50:45.400Z",
+        "Layout",
+        "strain",
+        "nearest-picture",
+    ):
+        assert said in report
 
 
 def test_of_real_strain_there_are_four_windows(page, shared_data):

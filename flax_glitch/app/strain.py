@@ -7,13 +7,21 @@ import zipfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import HIDDEN, QUIET, add_gallery, add_json, add_verdict
+from flax_glitch.app.classify import (
+    HIDDEN,
+    QUIET,
+    Answered,
+    add_gallery,
+    add_json,
+    add_verdict,
+    explained,
+)
 from flax_glitch.app.protect import MAX_UPLOAD
 from flax_glitch.app.verdict import bars_of, hint, verdict_of
 from flax_glitch.classes import readable
@@ -23,7 +31,7 @@ from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, write_scans
 from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Failure, Predictor
-from flax_glitch.predict.verdicts import as_objects, percent
+from flax_glitch.predict.verdicts import Prediction, as_objects, percent
 from flax_glitch.strain.files import LENGTHS, Strain, StrainError
 from flax_glitch.strain.gwosc import PRESETS, Preset
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE
@@ -74,6 +82,7 @@ class Answer(NamedTuple):
     verdict: str
     numbers: str
     found: dict[str, Any]
+    answered: Answered
     pictures: list[Path]
     archive: Path
     text: Path
@@ -94,6 +103,10 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
             with gr.Row():
                 archive = gr.DownloadButton("Download pictures", size="md", visible=False)
                 text = gr.DownloadButton("Download JSON", size="md", visible=False)
+                report = gr.DownloadButton("Download a report", size="md", visible=False)
+    figures = gr.HTML(label="Where the network looked")
+    alike = gr.HTML(label="What it resembles")
+    answered = gr.State()
 
     def ask(
         when: str | None,
@@ -111,16 +124,18 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
     asking: dict[str, Any] = {
         "fn": ask,
         "inputs": [*fields, prior],
-        "outputs": [answer, verdict, windows, archive, text, numbers],
+        "outputs": [answer, verdict, windows, archive, text, numbers, answered],
         "show_progress_on": verdict,
     }
     bars_shown: dict[str, Any] = {"fn": bars_of, "inputs": [answer, top_k], "outputs": bars}
+    explain = partial(explained, predictor), answered, [figures, alike, report]
     begun = [start.click, fields[0].submit]
     asked = gr.on(begun, **asking, api_name="strain", api_description=DOES)
-    asked.then(**bars_shown, **QUIET)
+    asked.then(**bars_shown, **QUIET).then(*explain, **QUIET)
     for button, preset in zip(presets, PRESETS, strict=True):
         filled = button.click(partial(_fill, preset), None, fields, api_visibility="private")
-        filled.then(**asking, api_visibility="private").then(**bars_shown, **QUIET)
+        asked = filled.then(**asking, api_visibility="private")
+        asked.then(**bars_shown, **QUIET).then(*explain, **QUIET)
     tab.select(partial(warm_up, predictor), **QUIET)
 
 
@@ -239,7 +254,9 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
             file.write(picture, picture.name)
     text = archive.with_suffix(".json")
     text.write_text(json.dumps(found) + "\n", encoding="utf-8")
-    return Answer(verdict_of(verdict), numbers_of(made), found, pictures, archive, text)
+    answered = cast(Prediction, verdict), tuple(pictures)
+    said = verdict_of(verdict), numbers_of(made), found
+    return Answer(*said, answered, pictures, archive, text)
 
 
 def numbers_of(made: Scan) -> str:
@@ -261,7 +278,7 @@ def numbers_of(made: Scan) -> str:
 def _shown(answer: Answer | Failure) -> tuple[Any, ...]:
     """What the parts of the page show: JSON, verdict, windows, downloads, numbers."""
     if isinstance(answer, Failure):
-        return None, verdict_of(answer), *[HIDDEN] * 3, ""
+        return None, verdict_of(answer), *[HIDDEN] * 3, "", None
     return (
         answer.found,
         answer.verdict,
@@ -269,6 +286,7 @@ def _shown(answer: Answer | Failure) -> tuple[Any, ...]:
         gr.DownloadButton(value=answer.archive, visible=True),
         gr.DownloadButton(value=answer.text, visible=True),
         answer.numbers,
+        answer.answered,
     )
 
 
