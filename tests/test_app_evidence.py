@@ -116,6 +116,7 @@ def test_a_verdict_stands_where_no_evidence_is_found(predictor, pictures, monkey
 
     with_toy_evidence(monkeypatch)
     monkeypatch.setattr(evidence, "saliency", fail)
+    evidence.warm_up(predictor)
     answered, *_, figures = classify.judge(predictor, pictures["Whistle"])
     shown, alike, report = classify.explained(predictor, answered)
     assert (shown, alike) == (figures, "") and "secret" in caplog.text

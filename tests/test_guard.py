@@ -267,6 +267,7 @@ from flax_glitch.app import main, strain
 from nearest_picture import NearestPicture, TOYS
 main.Predictor.from_checkpoint = classmethod(lambda cls, folder: NearestPicture())
 main.examples.pictures = lambda classes, spare: TOYS
+main.evidence.warm_up = lambda predictor: None
 strain.finish = lambda: time.sleep(60)
 from flax_glitch.cli import main
 main(["app", "--no-browser", "--checkpoint", "any"])

@@ -119,11 +119,14 @@ def _reference(predictor: Predictor) -> Reference:
 
 
 def warm_up(predictor: Predictor) -> None:
-    """Compiles and reads what evidence needs, before somebody waits for it."""
+    """Compiles and reads what evidence needs, before somebody waits for it; pages stand without."""
     blank = np.zeros((*predictor.preprocessing.shape, 3), np.uint8)
-    for windows in (1, 4):
-        saliency(predictor, [blank] * windows)
-    _reference(predictor).nearest([blank])
+    try:
+        for windows in (1, 4):
+            saliency(predictor, [blank] * windows)
+        _reference(predictor).nearest([blank])
+    except Exception:
+        LOG.exception("no evidence")
 
 
 def image_of(picture: Picture, alt: str, kind: str = "") -> str:
