@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gwosc_server import RATE, write_strain
-from nearest_picture import TOYS, NearestPicture
+from nearest_picture import TOYS, NearestPicture, with_toy_evidence
 from PIL import Image
 from playwright.sync_api import expect
 from toy_pictures import toy_picture
@@ -25,6 +25,7 @@ def address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
         patch.setattr(strain, "warm_up", lambda predictor: None)
+        with_toy_evidence(patch)
         page = main.build(NearestPicture(folder), lambda: TOYS)
         yield main.launch(page)
         page.close(verbose=False)
@@ -63,11 +64,14 @@ def look(page, tab, files):
     if tab == "Classify":
         upload(page, files / "H1_abc_spectrogram_1.0.png")
         expect(page.locator(".bars li")).to_have_count(5)
+        expect(page.locator(".alike:visible")).to_be_visible()
     if tab == "Batch":
         upload(page, *files.glob("*.png"))
         expect(page.get_by_label("Remove this file")).to_have_count(3)
         page.get_by_role("button", name="Classify all").click()
-        expect(page.get_by_role("button", name="Download CSV")).to_be_visible()
+        page.locator(".results .virtual-row").get_by_text("xyz").click()
+        expect(page.locator(".alike:visible")).to_be_visible()
+        page.get_by_role("button", name="1 failed").click()
     if tab == "Strain":
         upload(page, *files.glob("*.hdf5"))
         expect(page.get_by_label("Detector")).to_have_value("As the file says")
