@@ -6,6 +6,8 @@ Starts the app by itself, with the pictures and arguments that the tests refuse,
 a line a kind: how many were asked, how many were answered in a sentence or refused (4xx), and what
 else came; then the memory of the process as the calls go on. Ends with 1 if anything else came, or
 the log holds a traceback, or memory grew by more than 50 MB after the first 100 calls.
+Seen on 2 busy x86 cores, 2026-11-25, Python 3.11: of 159 questions 108 were answered and 51
+refused, no traceback; 605 MB at the start, 681 after 100 calls, 686 after 500.
 """
 
 import argparse

@@ -64,13 +64,15 @@ def look(page, tab, files):
     if tab == "Classify":
         upload(page, files / "H1_abc_spectrogram_1.0.png")
         expect(page.locator(".bars li")).to_have_count(5)
-        expect(page.locator(".alike li")).to_have_count(6)
+        expect(page.locator(".alike:visible")).to_be_visible()
         page.get_by_role("button", name="I disagree").click()
     if tab == "Batch":
         upload(page, *files.glob("*.png"))
         expect(page.get_by_label("Remove this file")).to_have_count(3)
         page.get_by_role("button", name="Classify all").click()
-        expect(page.get_by_role("button", name="Download CSV")).to_be_visible()
+        page.locator(".results .virtual-row").get_by_text("xyz").click()
+        expect(page.locator(".alike:visible")).to_be_visible()
+        page.get_by_role("button", name="1 failed").click()
     if tab == "Strain":
         upload(page, *files.glob("*.hdf5"))
         expect(page.get_by_label("Detector")).to_have_value("As the file says")

@@ -32,11 +32,11 @@ from flax_glitch.predict.verdicts import (
 
 COLUMNS = {
     "No.": ("number", "60px"),
-    "Verdict": ("str", "170px"),
+    "Verdict": ("str", "150px"),
     "Confidence": ("str", "105px"),
-    "Note": ("str", "200px"),
-    "Or": ("str", "200px"),
-    "Glitch": ("str", "260px"),
+    "Note": ("str", "170px"),
+    "Next": ("str", "190px"),
+    "Glitch": ("str", "180px"),
     "Windows (s)": ("str", "120px"),
 }
 """Type and width of each column of the table."""
