@@ -25,7 +25,7 @@ from common import few_of_each, folds, of_the_22, read_tables
 from jaxtyping import Bool, Float
 from PIL import Image
 from protocol import tune
-from telling import NETWORKS, Judged, calibrated, tell
+from telling import NETWORKS, Judged, calibrated, confusion, tell
 
 from flax_glitch.checkpoint import arrays_of, load_model, save_model
 from flax_glitch.classes import CLASSES, OUTLIER
@@ -211,11 +211,16 @@ def release(
     trained_on = TRAINED_ON.format(**counts)
     for network, (name, what) in SHIPPED.items():
         model, described = load_model(made[network])
-        calibration = calibrated([part[network] for part in parts])
+        judged = [part[network] for part in parts]
+        calibration = calibrated(judged)
         described = dataclasses.replace(
             described,
             name=name,
-            provenance={**described.provenance, "trained_on": trained_on},
+            provenance={
+                **described.provenance,
+                "trained_on": trained_on,
+                "confusion": confusion(judged),
+            },
             calibration=calibration,
         )
         card = CARD.read_text().format(

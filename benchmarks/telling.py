@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from common import hardest
 from jaxtyping import Bool, Float
 from protocol import LOOKED_AT
@@ -98,6 +99,18 @@ def flagged(judged: Sequence[Judged]) -> str:
         f"Later classes ({len(later)} glitches): AUROC {np.mean(aurocs):.3f}{spread}; with one in "
         f"twenty of the 22's glitches flagged, {caught:.0%} of them are."
     )
+
+
+def confusion(judged: Sequence[Judged]) -> dict[str, dict[str, int]]:
+    """Returns how many glitches of each true class were called what, as `model.json` holds it."""
+    outputs = join([one.outputs for one in judged])
+    names = np.array(outputs.classes)
+    called = names[outputs.glitch_probabilities.argmax(1)]
+    counts = pd.crosstab(names[outputs.glitch_labels], called)
+    return {
+        true: {name: int(count) for name, count in row[row > 0].items()}
+        for true, row in counts.iterrows()
+    }
 
 
 def calibrated(judged: Sequence[Judged]) -> tuple[Calibration, ...]:

@@ -12,12 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from toy_pictures import toy_picture
 
+from flax_glitch.app import evidence
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.config import Preprocessing
 from flax_glitch.data.pictures import load_picture, resize
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.predict.prior import prior_of
+from flax_glitch.predict.similar import Reference, Similar
 
 CALIBRATION = Calibration(
     temperature=1.0, unlike=10.0, scores=tuple(np.linspace(0, 1, 101).tolist()), n=99
@@ -35,7 +37,7 @@ class NearestPicture(Predictor):
         self.name, self.sha256, self.card = (
             "nearest-picture",
             "0123456789abcdef" * 4,
-            "A card: not on detector data.",
+            "# A card\n\nIt is not on detector data.",
         )
         self.trained_on = "Trained on toy pictures."
         self.preprocessing = Preprocessing(size=32)
@@ -54,10 +56,40 @@ class NearestPicture(Predictor):
         return np.stack([resize(picture, 32) for picture in pictures])
 
 
+class ToyReference(Reference):
+    """Every glitch resembles the same six toys."""
+
+    def __init__(self):
+        pass
+
+    @classmethod
+    def shipped(cls, predictor):
+        return cls()
+
+    def nearest(self, pixels, k=6):
+        names = CLASSES[:k]
+        return [
+            Similar(name, f"{name}.png", TOYS[name], 0.97 - n / 10) for n, name in enumerate(names)
+        ]
+
+
+def with_toy_evidence(patch):
+    """Gives pages evidence that needs no network."""
+    patch.setattr(
+        evidence, "saliency", lambda predictor, pixels, label: np.stack(pixels)[..., 1] / 255
+    )
+    patch.setattr(evidence, "overlay", lambda picture, map: 255 - picture)
+    patch.setattr(evidence, "Reference", ToyReference)
+    patch.setattr(
+        evidence, "confused_with", lambda predictor, label: f"Of 9 {label}, 3 were Tomte."
+    )
+
+
 if __name__ == "__main__":
     from flax_glitch.app import examples
     from flax_glitch.cli import main
 
     Predictor.from_checkpoint = classmethod(lambda cls, folder: NearestPicture())
     examples.pictures = lambda classes, spare: TOYS
+    evidence.warm_up = lambda predictor: None
     main(["app", *sys.argv[1:]])

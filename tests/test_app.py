@@ -1,6 +1,7 @@
 """The app: its words, its files, its protection, and its server as a program sees it."""
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -16,11 +17,12 @@ import numpy as np
 import pytest
 from flax import nnx
 from gradio_client import Client, handle_file
-from nearest_picture import TOYS, NearestPicture
+from nearest_picture import CALIBRATION, TOYS, NearestPicture
 from PIL import Image
 from toy_pictures import toy_picture
 
 from flax_glitch.app import batch, classify, guide, main, protect
+from flax_glitch.app.verdict import sure
 from flax_glitch.checkpoint import Description, arrays_of, save_model
 from flax_glitch.classes import CLASSES, MORPHOLOGY, TRAINING_SET
 from flax_glitch.config import ModelConfig, Preprocessing
@@ -85,7 +87,7 @@ def test_a_confident_verdict_names_the_class_and_what_it_looks_like():
     [(1.0, "&gt;99.9%"), (0.9994, "99.9%"), (0.5, "50.0%"), (0.0006, "0.1%"), (0.0, "&lt;0.1%")],
 )
 def test_no_probability_is_rounded_to_certain_or_impossible(probability, said):
-    assert classify.percent(probability) == said
+    assert sure(probability) == said
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.499, True), (0.501, False)])
@@ -103,8 +105,7 @@ def test_a_picture_unlike_any_glitch_is_said_to_be_so(predictor, folder):
     Image.new("RGB", (568, 478), (128, 128, 128)).save(grey)
     answer, verdict, _ = classify.classify(predictor, str(grey))
     assert "Unlike anything in training" in verdict and answer["unlike_training"] is True
-    results, _ = batch.classify(predictor, [str(grey)], lambda *_, **__: None)
-    assert batch.table_of(results)[0][1].endswith(", but unlike anything in training")
+    assert batch.table_of(tried(predictor, [str(grey)]))[0][3] == batch.UNLIKE
 
 
 def test_a_file_name_cannot_smuggle_html_or_template_code_into_the_page():
@@ -132,7 +133,7 @@ def test_no_bars_are_shown_without_an_answer(answer):
 def test_no_picture_gives_the_invitation(predictor):
     answer, verdict, seen = classify.classify(predictor, None)
     assert answer is None and seen is None
-    assert "drop, paste or upload a file, or click an example.</p>" in verdict
+    assert "upload files, or click an example.</p>" in verdict
 
 
 def test_a_picture_gives_its_class_as_json_and_html_and_what_the_network_saw(predictor, whistle):
@@ -178,31 +179,64 @@ def pictures(tmp_path):
     return [str(path) for path in sorted(tmp_path.glob("*.png"))]
 
 
-def test_a_batch_fuses_windows_and_puts_failures_first(predictor, pictures):
-    told = []
-    results, captions = batch.classify(predictor, pictures, lambda done, **_: told.append(done))
-    table = batch.table_of(results)
-    assert table[0][0] == "text.png"
-    assert table[0][1].startswith("Failed: it is not a PNG, JPEG or WebP picture")
-    of_glitch = [row for row in table if row[5] == "xy.z"]
-    assert [row[:2] for row in of_glitch] == [
-        ["L1_xy.z_spectrogram_0.5.png", "Koi Fish"],
-        ["L1_xy.z_spectrogram_1.0.png", "Koi Fish"],
+def tried(predictor, paths):
+    results = []
+    list(batch.classify(predictor, paths, results))
+    return results
+
+
+def test_a_batch_has_a_row_a_glitch_and_says_how_far_it_is(predictor, pictures, folder):
+    results = []
+    said = list(batch.classify(predictor, pictures, results))
+    assert said[0].startswith("1 of 4 pictures; about ") and said[-1].startswith("4 of 4 pictures")
+    summary, ordered, *_ = batch.finished(predictor, results)
+    assert summary.startswith("**3 pictures of 2 glitches**; 1 failed, see below.")
+    rows = {row[5]: row for row in batch.table_of(ordered)}
+    assert set(rows) == {"xy.z", "mine.png"}
+    assert rows["xy.z"][1] == "Koi Fish" and rows["xy.z"][6] == "0.5, 1.0"
+    assert isinstance(ordered[-1], Failure)
+
+
+def test_the_doubtful_come_first_and_can_be_shown_alone():
+    sure, unsure = prediction(confident(0.9)), prediction(confident(0.4))
+    odd = prediction(confident(0.95, "Whistle"))
+    doubted = dataclasses.replace(odd, ood_score=1e9, calibration=CALIBRATION)
+    _, ordered, *_ = batch.finished(
+        NearestPicture(), [sure, Failure("x", "is bad"), unsure, doubted]
+    )
+    assert [row[1] for row in batch.table_of(ordered)] == ["Whistle", "Koi Fish", "Koi Fish"]
+    assert [row[0] for row in batch.table_of(ordered, batch.UNSURE)] == [2]
+    assert [row[0] for row in batch.table_of(ordered, batch.UNLIKE)] == [1]
+    assert [row[0] for row in batch.table_of(ordered, "Koi_Fish")] == [2, 3]
+    filters, failed, reasons, *_ = batch.arranged(ordered)
+    assert [label for label, _ in filters.choices] == [
+        "All (3)",
+        "unsure (1)",
+        "unlike anything in training (1)",
+        "Koi Fish (2)",
+        "Whistle (1)",
     ]
-    assert [row[3] for row in of_glitch] == ["0.5", "1.0"]
-    assert len(captions) == 3
-    assert told[-1] == (4, 4)
-    assert batch.summarise(results).startswith("**3 pictures of 2 glitches**; 1 failed")
+    assert failed.label == "1 failed" and "x: is bad" in reasons
+
+
+def test_a_row_opens_the_glitchs_pictures_while_they_are_there(predictor, pictures):
+    (whistle,) = tried(predictor, [path for path in pictures if "mine" in path])
+    verdict, windows, _ = batch.opened_of(predictor, whistle)
+    assert "<h2>Whistle</h2>" in verdict and windows.count("<figure>") == 1
+    Path(whistle.inputs[0]).unlink()
+    assert "no longer here" in batch.opened_of(predictor, whistle)[1]
 
 
 def test_the_files_to_download_hold_what_the_table_shows(predictor, pictures, folder):
-    results, _ = batch.classify(predictor, pictures, lambda *_, **__: None)
-    csv_file, json_file = map(Path, batch.write(results, predictor))
+    _, ordered, _, *buttons = batch.finished(predictor, tried(predictor, pictures))
+    csv_file, json_file = (Path(button.value["path"]) for button in buttons)
     rows = list(csv.DictReader(csv_file.read_text(encoding="utf-8").splitlines()))
     objects = json.loads(json_file.read_text(encoding="utf-8"))
-    assert [row["input"] for row in rows] == [row[0] for row in batch.table_of(results)]
-    assert objects == [item for result in results for item in as_objects(result, MODEL)]
-    assert folder in csv_file.parents
+    inputs = [row["input"] for row in objects]
+    assert [row["input"] for row in rows] == inputs and set(inputs) == {
+        Path(path).name for path in pictures
+    }
+    assert len(ordered) == 3 and folder in csv_file.parents
     assert str(folder) not in csv_file.read_text() + json_file.read_text()
 
 
@@ -300,13 +334,15 @@ def test_sharing_offline_says_so_in_one_line_and_goes_on(
 
     page = main.build(predictor, lambda: TOYS)
     page.server_name, page.server_port = "127.0.0.1", 7860
+    links = set()
     monkeypatch.setattr(main.networking, "setup_tunnel", fail)
-    main._share(page)
+    main._share(page, links)
     (said,) = caplog.messages
     assert "\n" not in said and said.endswith("The app goes on locally")
     monkeypatch.setattr(main.networking, "setup_tunnel", lambda *_: "https://x.example")
-    main._share(page)
+    main._share(page, links)
     assert "https://x.example" in capsys.readouterr().out
+    assert links == {"x.example"}
 
 
 @pytest.fixture
@@ -324,10 +360,9 @@ def test_a_program_gets_the_class_of_a_picture(client, whistle):
 
 def test_a_program_gets_a_batch_with_its_files(client, pictures):
     files = [handle_file(path) for path in pictures]
-    summary, table, gallery, csv_file, _ = client.predict(files, api_name="/batch")
+    summary, table, csv_file, _ = client.predict(files, api_name="/batch")
     assert "3 pictures of 2 glitches" in summary
-    assert len(table["value"]["data"]) == 4
-    assert len(gallery["value"]) == 3
+    assert len(table["value"]["data"]) == 2
     assert "L1_xy.z_spectrogram_0.5.png" in Path(csv_file["value"]).read_text()
 
 
@@ -336,7 +371,10 @@ def called(address, name, path, prior="balanced"):
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
     call = f"{address}gradio_api/call/{name}"
     data = [file if name == "classify" else [file], prior]
-    event = httpx.post(call, json={"data": data}).json()["event_id"]
+    asked = httpx.post(call, json={"data": data})
+    if asked.status_code == 400:
+        return asked.text
+    event = asked.json()["event_id"]
     return httpx.get(f"{call}/{event}", timeout=20).text
 
 
@@ -366,7 +404,8 @@ def test_a_prior_is_one_of_those_offered_and_no_file_on_the_servers_disk(
         f"{address}gradio_api/upload", files={"files": (whistle.name, whistle.read_bytes())}
     ).json()[0]
     assert "event: complete" in called(address, name, uploaded, "gravity-spy")
-    assert "event: error" in called(address, name, uploaded, str(tmp_path / "good.json"))
+    reply = called(address, name, uploaded, str(tmp_path / "good.json"))
+    assert "is not in the list of choices" in reply and "event:" not in reply
 
 
 @pytest.mark.parametrize("name", ["classify", "batch"])
@@ -377,7 +416,7 @@ def test_an_upload_is_read_but_no_other_path_on_the_servers_disk(address, whistl
     assert "event: complete" in called(address, name, uploaded)
     for path in ("/etc/passwd", str(whistle), f"{Path(uploaded).parent}/../../../etc/passwd"):
         reply = called(address, name, path)
-        assert "event: error" in reply
+        assert "of the wrong number or type" in reply
         assert "event: complete" not in reply
 
 
@@ -415,9 +454,16 @@ def test_a_file_that_is_too_large_is_refused(predictor, folder, monkeypatch):
         page.close(verbose=False)
 
 
-def test_only_the_three_named_functions_are_open_to_programs(address):
+def test_only_the_four_named_functions_are_open_to_programs(address):
     named = httpx.get(f"{address}gradio_api/info").json()["named_endpoints"]
-    assert sorted(named) == ["/batch", "/classify", "/strain"]
+    assert sorted(named) == ["/batch", "/classify", "/classify_glitch", "/strain"]
+    for name, said in named.items():
+        assert said["description"], name
+        for one in said["parameters"]:
+            assert one["python_type"]["type"] not in ("", "Any"), (name, one)
+            assert not one["parameter_name"].startswith("param_"), (name, one)
+        for one in said["returns"]:
+            assert not one["label"].startswith("value_"), (name, one)
     for path in ("monitoring", "monitoring/summary", "gradio_api/runs"):
         assert httpx.get(address + path).status_code in (403, 404)
 

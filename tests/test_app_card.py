@@ -11,7 +11,7 @@ from nearest_picture import TOYS, NearestPicture
 from PIL import Image
 from test_report import epoch
 
-from flax_glitch.app import batch, classify, guide, main
+from flax_glitch.app import classify, guide, main
 from flax_glitch.classes import CLASSES, DURATIONS
 from flax_glitch.evaluation.report import CARD_FIGURES, plot_learning_curves
 from flax_glitch.predict.predictor import Prediction
@@ -57,20 +57,11 @@ def test_each_window_has_a_row_with_its_length_class_and_confidence():
 def test_a_window_of_unknown_length_is_called_so():
     several = verdict_on([("Blip", 0.6), ("Whistle", 0.7)])
     text = classify.verdict_of(dataclasses.replace(several, durations=(0.5, None)))
-    assert '<th scope="row">unknown</th><td>Whistle</td>' in text
+    assert '<th scope="row">unknown length</th><td>Whistle</td>' in text
 
 
 def test_of_a_single_window_nothing_is_repeated():
     assert "<table" not in classify.verdict_of(verdict_on([("Blip", 0.612)]))
-
-
-def test_in_a_batch_each_windows_own_verdict_stands_beside_the_common_one():
-    several, single = verdict_on([("Blip", 0.6), ("Whistle", 0.7)]), verdict_on([("Blip", 0.6)])
-    assert [row[1:5] for row in batch.table_of([several, single])] == [
-        ["Whistle", 35.0, "0.5", "Blip 60%"],
-        ["Whistle", 35.0, "1.0", "Whistle 70%"],
-        ["Blip", 60.0, "0.5", ""],
-    ]
 
 
 def test_the_headings_of_a_card_are_below_that_of_the_page():

@@ -1,13 +1,14 @@
 """The Strain tab in a real browser: files, GWOSC, no network, a phone, the keyboard."""
 
 import json
+import re
 import zipfile
 
 import gwosc.api.v2
 import numpy as np
 import pytest
 from gwosc_server import RATE, Server, write_strain
-from nearest_picture import TOYS, NearestPicture
+from nearest_picture import TOYS, NearestPicture, with_toy_evidence
 from playwright.sync_api import expect
 from test_browser import DESKTOP, PHONE, download, opened, upload
 
@@ -26,6 +27,7 @@ def address(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
         patch.setattr(strain, "warm_up", lambda predictor: None)
+        with_toy_evidence(patch)
         page = main.build(NearestPicture(), lambda: TOYS)
         yield main.launch(page)
         page.close(verbose=False)
@@ -96,6 +98,11 @@ def test_of_a_file_there_are_four_windows_a_verdict_and_downloads(page, simulate
     expect(page.get_by_text("Transforming")).to_be_visible()
     answered(page)
     expect(verdict(page).get_by_role("heading")).to_be_visible()
+    numbers = page.locator(".numbers")
+    for said in (f"GPS{EVENT:.3f}", "UTC2015-09-14T09:50:45.400Z", "Q", "LoudnessSNR "):
+        expect(numbers).to_contain_text(said)
+    assert page.locator(".windows").bounding_box()["y"] < numbers.bounding_box()["y"]
+    assert numbers.bounding_box()["y"] < verdict(page).bounding_box()["y"]
     found = json.loads(download(page, "JSON", tmp_path).read_text())
     assert (found["gps"], found["ifo"], found["views"]) == (
         EVENT,
@@ -108,7 +115,25 @@ def test_of_a_file_there_are_four_windows_a_verdict_and_downloads(page, simulate
     row, column = np.argwhere(area[..., 0] == area[..., 0].max()).mean(0)
     frequency = 10 * (2048 / 10) ** (1 - row / area.shape[0])
     assert frequency == pytest.approx(TONE, rel=0.15)
+    (peak,) = re.findall(r"Peak frequency\s*(\d+) Hz", page.locator(".numbers").inner_text())
+    assert float(peak) == pytest.approx(TONE, rel=0.1)
     assert column / area.shape[1] - 0.5 == pytest.approx(0, abs=0.03)
+
+
+def test_of_strain_too_there_is_evidence_and_a_report(page, simulated, tmp_path):
+    classify(page, str(EVENT), simulated)
+    answered(page)
+    expect(page.locator(".looked img.map:visible")).to_have_count(4)
+    expect(page.locator(".alike li:visible")).to_have_count(6)
+    report = download(page, "a report", tmp_path).read_text(encoding="utf-8")
+    assert report.count('class="map"') == 4
+    for said in (
+        f"GPS {EVENT:.3f}, 2015-09-14T09:50:45.400Z",
+        "Layout",
+        "strain",
+        "nearest-picture",
+    ):
+        assert said in report
 
 
 def test_of_real_strain_there_are_four_windows(page, shared_data):
@@ -139,7 +164,7 @@ def test_the_first_event_is_in_the_box(page, monkeypatch):
 
 def test_without_a_network_one_sentence_says_so_and_what_helps(page):
     page.get_by_role("button", name="Koi Fish, H1").click()
-    expect(verdict(page)).to_contain_text("offline? try again later, or give the strain file")
+    expect(verdict(page)).to_contain_text("are you offline? GW150914 comes with the package")
     expect(verdict(page)).to_have_attribute("role", "alert")
     expect(page.locator(".windows img")).to_have_count(0)
     expect(page.get_by_role("button", name="Download JSON")).to_be_hidden()
@@ -193,7 +218,7 @@ def test_the_keyboard_reaches_all_and_starts_an_event(page):
     ):
         assert name in text
     page.get_by_role("button", name="GW150914, L1").press("Enter")
-    expect(verdict(page)).to_contain_text("L1 at GPS 1126259462.4: can't be reached")
+    expect(verdict(page)).to_contain_text("can't be reached")
 
 
 def test_on_a_phone_nothing_sticks_out_and_all_is_described(phone, simulated):

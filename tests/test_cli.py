@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import pytest
 from gwosc_server import RATE, write_strain
+from PIL import Image
 from toy_pictures import toy_simulation
 
 import flax_glitch
@@ -453,3 +454,48 @@ def test_the_script_of_the_app_names_itself_in_its_help():
     said = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     assert said.startswith("usage: python app_gradio.py [-h]")
     assert "python app_gradio.py --share" in said and "flax-glitch app" not in said
+
+
+def test_explain_draws_a_sheet_a_glitch_and_changes_no_answer(trained, chirps, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    for folder in ("", "other"):
+        shutil.copy(min(chirps.iterdir()), tmp_path / folder / "a b.png")
+    asked = ["classify", chirps, tmp_path / "a b.png", tmp_path / "other" / "a b.png"]
+    asked += ["--checkpoint", trained]
+    assert run(*asked) == 0
+    bare = capsys.readouterr().out
+    assert run(*asked, "--explain", tmp_path / "sheets") == 0
+    assert capsys.readouterr().out == bare
+    sheets = sorted((tmp_path / "sheets").iterdir())
+    assert len(sheets) == 4
+    sizes = set()
+    for path in sheets:
+        with Image.open(path) as sheet:
+            sizes.add(sheet.size)
+    assert len(sizes) == 2  # of four windows, and of one
+
+
+def test_similar_tells_what_is_most_alike_among_ones_own_and_draws_it(
+    trained, chirps, tmp_path, capsys
+):
+    first, *_ = pictures = sorted(chirps.iterdir())
+    asked = ["similar", *pictures[:4], tmp_path / "none.png", "--among", chirps]
+    assert run(*asked, "--checkpoint", trained, "-k", 1, "--out", tmp_path / "out") == (
+        "error: 1 of 5 inputs failed"
+    )
+    said = capsys.readouterr()
+    header, row = said.out.splitlines()
+    assert header.split() == ["glitch", "class", "similar", "its", "class", "similarity"]
+    assert row.split()[0] == first.name.split("_")[1]
+    assert row.split()[2] in map(str, pictures[4:])
+    assert "none.png" in said.err
+    (sheet,) = (tmp_path / "out").iterdir()
+    assert sheet.name == f"{'_'.join(first.name.split('_')[:2])}.png"
+
+
+def test_similar_has_a_set_of_its_own(trained, chirps, capsys):
+    assert run("similar", min(chirps.iterdir()), "--checkpoint", trained) == 0
+    assert [line.split()[-3] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert run("similar") == 2
+    assert run("similar", chirps, "-k", 0) == 2
+    assert "-k 0: give 1 or more" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def options(command):
     """The options that a command's help names."""
     asked = [sys.executable, "-m", "flax_glitch", command, "--help"]
     told = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    return OWN | set(re.findall(r"--[a-z][a-z-]*|(?<![\w-])-h\b", told))
+    return OWN | set(re.findall(r"--[a-z][a-z-]*|(?<![\w-])-[hk]\b", told))
 
 
 def faults(script, words):

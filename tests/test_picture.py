@@ -77,6 +77,8 @@ def test_the_colours_of_a_spectrogram_are_near_viridis_and_those_of_anything_els
     grey = np.asarray(Image.fromarray(picture).convert("L").convert("RGB"))
     jet = matplotlib.colormaps["jet"](np.arange(256), bytes=True)[None, :, :3]
     assert min(colour_distance(grey), colour_distance(jet)) > 25
+    for colour in VIRIDIS[::51]:
+        assert colour_distance(np.full((40, 50, 3), colour)) == 255
 
 
 def test_colours_are_matplotlibs():
@@ -123,3 +125,17 @@ def test_the_brightest_colour_begins_at_the_clip():
 def test_a_title_names_the_site(drawn):
     titles = [full_picture(drawn.energies[0], 0.5, name)[:50] for name in ("H1", "L1")]
     assert (titles[0] != titles[1]).any()
+
+
+@pytest.mark.parametrize(("frequency", "q"), [(60.0, 8.0), (180.0, 12.0), (700.0, 25.0)])
+def test_the_loudest_place_has_time_frequency_and_snr_of_what_was_put_in(frequency, q):
+    later, snr = 0.05, 20.0
+    times = TIMES - later
+    width = q / (2 * np.pi * frequency)  # of a sine-Gaussian, seconds
+    wave = np.exp(-((times / width / np.sqrt(2)) ** 2)) * np.cos(2 * np.pi * frequency * times)
+    wave *= snr / np.linalg.norm(wave)  # in white noise of variance 1, by matched filtering
+    noise = np.random.default_rng(int(frequency)).normal(size=len(TIMES))
+    made = scan(Strain(noise + wave, 1000.0, float(SAMPLE_RATE), "H1"), 1000.0 + EVENT).loudest
+    assert made.snr == pytest.approx(snr, rel=0.15)
+    assert made.frequency == pytest.approx(frequency, rel=0.1)
+    assert made.gps == pytest.approx(1000.0 + EVENT + later, abs=0.01)

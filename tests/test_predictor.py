@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+from html import escape
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from flax_glitch.classes import CLASSES
 from flax_glitch.data.pictures import PictureError, load_picture
 from flax_glitch.events.triggers import stable_id
 from flax_glitch.predict.calibration import PLAIN
-from flax_glitch.predict.verdicts import Failure, Prediction
+from flax_glitch.predict.verdicts import Failure, Prediction, percent
 from flax_glitch.strain.files import Strain, StrainError
 from flax_glitch.strain.picture import Scan, colour_distance
 
@@ -336,11 +337,11 @@ def test_a_verdict_becomes_a_frame_with_the_columns_of_the_csv(predictor, window
 
 def test_a_notebook_shows_the_pictures_and_the_verdict(predictor, windows):
     prediction = predictor.predict([Image.open(path) for path in windows])
-    html = prediction._repr_html_()
-    shown = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    page = prediction._repr_html_()
+    shown = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     for picture, pixels in zip(shown, prediction.pixels, strict=True):
         found = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
         np.testing.assert_array_equal(found, pixels)
-    assert f"<b>{prediction.label}</b>" in html and f"{prediction.confidence:.1%}" in html
+    assert f"<b>{prediction.label}</b>" in page and escape(percent(prediction.confidence)) in page
     prediction = dataclasses.replace(prediction, inputs=("<script>",), gravityspy_id=None)
     assert "<script>" not in prediction._repr_html_()

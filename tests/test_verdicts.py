@@ -11,7 +11,7 @@ import pytest
 from flax_glitch.checkpoint import Calibration
 from flax_glitch.classes import CLASSES
 from flax_glitch.files import harmless, restored
-from flax_glitch.predict.verdicts import Failure, Prediction, render
+from flax_glitch.predict.verdicts import Failure, Prediction, percent, render
 
 MODEL = {"name": "made", "sha256": "abc"}
 
@@ -124,9 +124,20 @@ def test_a_csv_names_its_model_and_can_do_without_its_header():
 def test_the_table_has_a_row_a_glitch_and_none_for_failures():
     header, blip, helix, prior = rendered("table", top_k=2).splitlines()
     assert header.split() == ["glitch", "windows", "class", "confidence", "next"]
-    assert blip.split()[:5] == ["a", "0.5", "2.0", "Blip", "0.800"]
+    assert blip.split()[:5] == ["a", "0.5", "2.0", "Blip", "80.0%"]
     assert helix.startswith("photo, big.png")
     assert prior == "prior: balanced"
+
+
+@pytest.mark.parametrize(
+    ("probability", "written"),
+    [
+        (0.0, "<0.1%"), (0.0004, "<0.1%"), (0.0006, "0.1%"), (0.5, "50.0%"), (0.998, "99.8%"),
+        (0.9994, "99.9%"), (0.99951, ">99.9%"), (1.0, ">99.9%"),
+    ],
+)  # fmt: skip
+def test_no_probability_is_written_as_0_or_100_per_cent(probability, written):
+    assert percent(probability) == written
 
 
 def test_json_and_csv_come_as_the_verdicts_do():
@@ -162,8 +173,8 @@ def test_csv_and_table_mark_what_is_unlike_training_and_show_the_set():
     assert row["set"] == "Helix"
     header, odd, like, note, _ = rendered("table", [ODD, LIKE], coverage=0.9).splitlines()
     assert "90% set" in header
-    assert odd.split()[2:6] == ["Helix", "*", "0.300", "Helix"]
-    assert like.split()[2:5] == ["Helix", "0.300", "Helix"]
+    assert odd.split()[2:6] == ["Helix", "*", "30.0%", "Helix"]
+    assert like.split()[2:5] == ["Helix", "30.0%", "Helix"]
     assert note == "* unlike anything in training"
     assert "*" not in rendered("table", [LIKE, WHOLE])
 

@@ -1,30 +1,52 @@
-"""The Classify tab: one picture in, a verdict to read."""
+"""The Classify tab: the pictures of one glitch in, a verdict to read and what speaks for it."""
 
-import html
-from collections.abc import Callable, Mapping
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.utils import get_upload_folder
 
-from flax_glitch.classes import CLASSES, NONE_OF_THE_ABOVE, morphology, readable
-from flax_glitch.config import BALANCED, GRAVITY_SPY
+from flax_glitch.app import evidence, feedback
+from flax_glitch.app.report import report_html
+from flax_glitch.app.verdict import FREQUENT, bars_of, escape, hint, verdict_of
+from flax_glitch.classes import CLASSES, DURATIONS, readable
+from flax_glitch.data.layouts import parse_name
 from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Predictor
 from flax_glitch.predict.prior import names_for
-from flax_glitch.predict.verdicts import Failure, Prediction, as_objects, ranked
-
-LOW_CONFIDENCE = 0.5
-"""Below this the verdict is called uncertain."""
+from flax_glitch.predict.verdicts import Failure, Prediction, as_objects
 
 UNEXPECTED = "can't be classified: something went wrong; try another, or save it anew as PNG"
 
-FREQUENT = {
-    BALANCED: "equally frequent",
-    GRAVITY_SPY: "as frequent as in Gravity Spy's training set",
+SCROLL = """watch('value', () => {
+  const top = element.getBoundingClientRect().top;
+  if (element.querySelector('h2, [role=alert]') && (top < 0 || top > innerHeight / 2))
+    element.scrollIntoView();
+});"""
+"""On a phone the verdict is far below what was tapped."""
+
+WAIT = '<p class="hint">Looking for what speaks for it …</p>'
+
+HIDDEN = gr.update(visible=False)
+
+ONE_BY_ONE = "classify"
+"""Verdicts and evidence wait for each other, so that none is put under another's pictures."""
+
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+CLASSIFY_GLITCH = {
+    "api_name": "classify_glitch",
+    "api_description": "Classifies the one to four windows of a glitch, as pictures, together.",
 }
-"""How often each class is taken to come, by the name of the prior."""
+
+Answered = tuple[Prediction, tuple[Path, ...]]
+"""A verdict and the files of its pictures, in the order of its windows."""
 
 
 def prior_choice(predictor: Predictor) -> gr.Dropdown:
@@ -39,42 +61,59 @@ def prior_choice(predictor: Predictor) -> gr.Dropdown:
 
 
 def add(
-    predictor: Predictor, prior: gr.Dropdown, examples: Callable[[], list[tuple[Path, str]]]
+    predictor: Predictor,
+    prior: gr.Dropdown,
+    examples: Callable[[], list[tuple[Path, str]]],
+    kept_in: Path | None = None,
 ) -> gr.Gallery:
     """Adds the tab to the page that is being built, and returns its empty gallery of examples.
 
     The prior is the page's; `examples` gives path and caption of the gallery's pictures, when one
-    is clicked on.
+    is clicked on. Disagreements are kept in a folder, if one is given.
     """
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
-            picture, gallery = _add_question(_has_examples(predictor))
+            drop, held, another, clear, gallery = _add_question(_has_examples(predictor))
         with gr.Column(min_width=320):
             verdict, bars, top_k = add_verdict(_invitation(predictor), predictor)
-            with gr.Accordion("What the network saw", open=True):
-                seen = gr.Image(
-                    show_label=False,
-                    interactive=False,
-                    buttons=[],
-                    format="png",
-                    elem_classes="seen",
-                    alt_text="The picture cropped and resized, as the network saw it",
-                )
-            answer = add_json(top_k, bars)
+    figures = gr.HTML(label="The windows")
+    alike = gr.HTML(label="What it resembles")
+    report = gr.DownloadButton("Download a report", size="md", visible=False)
+    answered = gr.State()
+    with gr.Column(visible=False) as doubt:
+        if kept_in:
+            _add_feedback(predictor, answered, verdict, kept_in)
+    answer = add_json(top_k, bars)
 
-    def chosen(event: gr.SelectData) -> str:
+    def ask(paths: list[str] | None, prior: str) -> tuple[Any, ...]:
+        found, *shown = judge(predictor.with_prior(prior), paths or [])
+        fresh, judged = gr.update(visible=bool(paths)), gr.update(visible=found is not None)
+        return *shown, found, fresh, fresh, judged, WAIT if found else "", HIDDEN
+
+    asking: dict[str, Any] = {
+        "fn": ask,
+        "inputs": [held, prior],
+        "outputs": [answer, verdict, figures, answered, another, clear, doubt, alike, report],
+        "show_progress_on": verdict,
+        "concurrency_id": ONE_BY_ONE,
+    }
+
+    def chosen(event: gr.SelectData) -> list[str]:
         path, _ = examples()[event.index]
-        return str(path)
+        return [str(path)]
 
-    gallery.select(chosen, None, picture, api_visibility="private")
-    gr.on(
-        [picture.change, prior.input],
-        lambda path, prior: classify(predictor.with_prior(prior), path),
-        [picture, prior],
-        [answer, verdict, seen],
-        api_name="classify",
-        show_progress_on=verdict,
-    ).then(bars_of, [answer, top_k], bars, api_visibility="private", show_progress="hidden")
+    given = [
+        drop.upload(taken, [drop, held, another], [drop, held], **QUIET).then,
+        gallery.select(chosen, None, held, **QUIET).then,
+        clear.click(lambda: (None, False), None, [held, another], **QUIET).then,
+        prior.input,
+    ]
+    for number, then in enumerate(given):
+        name = {"api_visibility": "private"} if number else CLASSIFY_GLITCH
+        judged = then(**asking, **name).then(bars_of, [answer, top_k], bars, **QUIET)
+        shown = partial(explained, predictor)
+        judged.then(shown, answered, [figures, alike, report], concurrency_id=ONE_BY_ONE, **QUIET)
+    _add_single(predictor, prior, [answer, verdict])
     return gallery
 
 
@@ -84,32 +123,36 @@ def _has_examples(predictor: Predictor) -> bool:
 
 def _invitation(predictor: Predictor) -> str:
     or_example = ", or click an example" * _has_examples(predictor)
-    return hint(f"Give a picture of a glitch: drop, paste or upload a file{or_example}.")
-
-
-def hint(text: str) -> str:
-    """Returns what stands where the verdict will be."""
-    return f'<div class="verdict" role="status"><p class="hint">{text}</p></div>'
-
-
-def _add_question(with_examples: bool) -> tuple[gr.Image, gr.Gallery]:
-    picture = gr.Image(
-        label="Picture of a glitch",
-        type="filepath",
-        image_mode=None,
-        sources=["upload", "clipboard"],
-        buttons=["fullscreen"],
-        height=340,
-        alt_text="The picture to classify",
-        placeholder="Drop a spectrogram here\nor click to upload (PNG, JPEG, WebP)",
+    return hint(
+        "Give the pictures of a glitch, one to four windows of it (0.5 to 4 s long): drop, paste "
+        f"(Ctrl+V) or upload files{or_example}."
     )
-    # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
-    picture.preprocess = lambda upload: upload.path if upload else None
-    gr.Markdown("### Or click an example", visible=with_examples)
+
+
+def _add_question(
+    with_examples: bool,
+) -> tuple[gr.File, gr.File, gr.Checkbox, gr.Button, gr.Gallery]:
+    """Where pictures are dropped, those of the glitch, what to do with more, and the examples."""
+    drop = gr.File(
+        label="One to four windows of a glitch",
+        file_count="multiple",
+        height=160,
+        elem_classes="drop",
+    )
+    held = gr.File(label="Pictures of one glitch", file_count="multiple", visible=False)
+    for files in (drop, held):
+        # Gradio's own way leaves an empty file behind for each.
+        files.preprocess = lambda uploads: [one.path for one in uploads] if uploads else None
+    with gr.Row():
+        another = gr.Checkbox(
+            label="The next picture is another window of this glitch", visible=False, min_width=200
+        )
+        clear = gr.Button("Start anew", size="sm", visible=False, min_width=100)
+    gr.Markdown("## Or click an example", elem_classes="or", visible=with_examples)
     gallery = add_gallery(
         "Examples", "examples", object_fit="cover", allow_preview=False, visible=with_examples
     )
-    return picture, gallery
+    return drop, held, another, clear, gallery
 
 
 def add_gallery(label: str, kind: str, **settings: Any) -> gr.Gallery:
@@ -128,7 +171,7 @@ def add_gallery(label: str, kind: str, **settings: Any) -> gr.Gallery:
 
 def add_verdict(invitation: str, predictor: Predictor) -> tuple[gr.HTML, gr.HTML, gr.Slider]:
     """Adds the verdict, the bars and how many of the model's classes they show."""
-    verdict = gr.HTML(invitation, label="Verdict")
+    verdict = gr.HTML(invitation, label="Verdict", js_on_load=SCROLL)
     bars = gr.HTML(label="Most likely classes")
     most = len(predictor.classes)
     return verdict, bars, gr.Slider(1, most, value=min(5, most), step=1, label="Classes shown")
@@ -137,7 +180,7 @@ def add_verdict(invitation: str, predictor: Predictor) -> tuple[gr.HTML, gr.HTML
 def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
     """Adds the answer as JSON, of which the slider shows more or fewer bars."""
     with gr.Accordion("Answer as JSON", open=False):
-        answer = gr.JSON(show_label=False)
+        answer = gr.JSON(label="Answer as JSON", show_label=False)
     top_k.input(
         bars_of,
         [answer, top_k],
@@ -149,134 +192,138 @@ def add_json(top_k: gr.Slider, bars: gr.HTML) -> gr.JSON:
     return answer
 
 
+def _add_feedback(predictor: Predictor, answered: gr.State, verdict: gr.HTML, folder: Path) -> None:
+    with gr.Accordion("I disagree", open=False):
+        label = gr.Dropdown(
+            [(readable(name), name) for name in predictor.classes], value=None, label="It is"
+        )
+        note = gr.Textbox(label="Why, if you like", max_length=500)
+        button = gr.Button("Keep", size="md")
+        place = (
+            f"Pictures are kept on this machine alone, for `flax-glitch train --source {folder}`."
+        )
+        said = gr.Markdown(place)
+
+    def keep(answered: Answered | None, label: str | None, note: str) -> str:
+        if not (answered and label):
+            return "**Choose what it is first.**"
+        try:
+            table = feedback.save(folder, *answered, label, note, predictor.sha256)
+        except (OSError, ValueError) as error:
+            return f"**Not kept: {escape(str(error))}**"
+        return f"Kept in {table}."
+
+    button.click(keep, [answered, label, note], said, **QUIET)
+    verdict.change(lambda: (None, "", place), None, [label, note, said], **QUIET)
+
+
+def _add_single(predictor: Predictor, prior: gr.Dropdown, outputs: list[Any]) -> None:
+    """Adds what programs ask of one picture: its answer, and what the network saw."""
+    picture = gr.Image(label="Picture of a glitch", type="filepath", image_mode=None, visible=False)
+    # Gradio's own way opens the file, and fails on a bad one before our loader can say why.
+    picture.preprocess = lambda upload: upload.path if upload else None
+    seen = gr.Image(label="What the network saw", format="png", visible=False)
+    picture.change(
+        lambda path, prior: classify(predictor.with_prior(prior), path),
+        [picture, prior],
+        [*outputs, seen],
+        api_name="classify",
+        api_description="Classifies one picture: its verdict, and what the network saw of it.",
+        concurrency_id=ONE_BY_ONE,
+    )
+
+
+def taken(new: Sequence[str], held: Sequence[str] | None, another: bool) -> tuple[None, list[str]]:
+    """Returns an empty place for more, and the pictures of the glitch.
+
+    Those that come are a new glitch's, unless they are said to be of the one that is there, or are
+    so by their names.
+    """
+    glitches = _glitches([*(held or ()), *new])
+    same = len(glitches) == 1 and None not in glitches
+    return None, [*held, *new] if held and (another or same) else list(new)
+
+
+def _glitches(paths: Sequence[str]) -> set[str | None]:
+    """The glitches that pictures are of, by their names; None stands for those that don't tell."""
+    parsed = [parse_name(Path(path).name) for path in paths]
+    return {None if one is None else f"{one[0]} {one[1]}" for one in parsed}
+
+
+def judge(
+    predictor: Predictor, paths: Sequence[str]
+) -> tuple[Answered | None, dict[str, Any] | None, str, str]:
+    """Returns a glitch's verdict and files, its answer as JSON, as HTML, and its windows as HTML.
+
+    The verdict is None, and there are no windows, if no picture can be classified.
+    """
+    if not paths:
+        return None, None, _invitation(predictor), ""
+    failures, answered, figures = _tried(predictor, paths)
+    said = "".join(verdict_of(failure) for failure in failures)
+    if answered is None:
+        return None, as_objects(failures[0], predictor.identity)[0], said, ""
+    answer = as_objects(answered[0], predictor.identity)[0]
+    if len(paths) > 1:
+        failed = [{"input": one.input, "error": one.error} for one in failures]
+        answer |= {"inputs": list(answered[0].inputs), "failed": failed}
+    return answered, answer, verdict_of(answered[0], table=False) + said, figures
+
+
+def _tried(
+    predictor: Predictor, paths: Sequence[str]
+) -> tuple[list[Failure], Answered | None, str]:
+    """Returns the pictures that failed, the verdict on the others, and the windows as HTML."""
+    if refusal := _refusal(paths):
+        return [refusal], None, ""
+    try:
+        results = list(predictor.classify([Path(path) for path in paths], one_glitch=True))
+        failures = [
+            Failure(Path(one.input).name, one.error) for one in results if isinstance(one, Failure)
+        ]
+        for one in results:
+            if isinstance(one, Prediction):
+                files = tuple(map(Path, one.inputs))
+                prediction = dataclasses.replace(one, inputs=tuple(file.name for file in files))
+                found = evidence.Answered.of(predictor, prediction, files)
+                return failures, (prediction, files), evidence.figures_of(found)
+    except Exception:
+        LOG.exception("%s: prediction failed", paths)
+        failures = [Failure(Path(path).name, UNEXPECTED) for path in paths]
+    return failures, None, ""
+
+
+def _refusal(paths: Sequence[str]) -> Failure | None:
+    """Says why pictures can't be one glitch's."""
+    if len(paths) > len(DURATIONS):
+        cure = "give one to four windows of one glitch, or all of them to Batch"
+        return Failure(f"{len(paths)} pictures", f"are too many for a glitch; {cure}")
+    told = sorted(name for name in _glitches(paths) if name)
+    if len(told) > 1:
+        cure = "give those of one, or all of them to Batch"
+        return Failure("These pictures", f"are of several glitches ({', '.join(told)}); {cure}")
+    return None
+
+
 def classify(
     predictor: Predictor, path: str | None
 ) -> tuple[dict[str, Any] | None, str, np.ndarray | None]:
     """Returns the answer for one picture as JSON and as HTML, and what the network saw of it."""
-    if path is None:
-        return None, _invitation(predictor), None
+    answered, answer, verdict, _ = judge(predictor, [path] if path else [])
+    return answer, verdict, predictor.seen(answered[1][0]) if answered else None
+
+
+def explained(predictor: Predictor, answered: Answered | None) -> tuple[Any, ...]:
+    """Returns the windows with where the network looked, what the glitch resembles, a report."""
+    if answered is None:
+        return "", "", HIDDEN
     try:
-        (result,) = predictor.classify([Path(path)], [Path(path).name])
-        seen = None if isinstance(result, Failure) else predictor.seen(Path(path))
+        found = evidence.Answered.of(predictor, *answered)
+        figures, alike = evidence.shown(predictor, found)
+        folder = Path(tempfile.mkdtemp(dir=get_upload_folder()))
+        report = folder / f"flax_glitch_{found.prediction.gravityspy_id or 'report'}.html"
+        report.write_text(report_html(predictor, found, figures, alike), encoding="utf-8")
     except Exception:
-        LOG.exception("%s: prediction failed", path)
-        result, seen = Failure(Path(path).name, UNEXPECTED), None
-    return as_objects(result, predictor.identity)[0], verdict_of(result), seen
-
-
-def verdict_of(prediction: Prediction | Failure) -> str:
-    """Returns the verdict as HTML: class, confidence, looks, what to beware of, each window's."""
-    if isinstance(prediction, Failure):
-        sentence = f"{escape(prediction.input)} {escape(prediction.error)}."
-        return f'<div class="verdict failed" role="alert"><p>{sentence}</p></div>'
-    notes = "".join(f'<p class="note">{note}</p>' for note in _notes(prediction))
-    return (
-        '<div class="verdict" role="status">'
-        f"<h2>{named(prediction.label)}</h2>"
-        f'<p class="confidence">{percent(prediction.confidence)} confident</p>'
-        f"{_when(prediction)}<p>{assumed(prediction.prior)}.</p>"
-        f"{looks_of(prediction.label)}{notes}</div>{windows_of(prediction)}"
-    )
-
-
-def _when(prediction: Prediction) -> str:
-    if prediction.gps is None:
-        return ""
-    return f"<p>{prediction.ifo}, GPS {prediction.gps:.3f}, {prediction.utc}</p>"
-
-
-def assumed(prior: str) -> str:
-    """Returns how often each class is taken to come as HTML, without a full stop."""
-    return f"Classes are taken to be {escape(FREQUENT.get(prior, f'as frequent as in {prior}'))}"
-
-
-def windows_of(prediction: Prediction) -> str:
-    """Returns the verdict of each window by itself as HTML, empty if there is but one window."""
-    if len(prediction.durations) == 1:
-        return ""
-    verdicts = [ranked(prediction.names, row)[0] for row in prediction.per_view]
-    rows = "".join(
-        f'<tr><th scope="row">{_seconds(duration)}</th><td>{named(name)}</td>'
-        f"<td>{percent(p)}</td></tr>"
-        for duration, (name, p) in zip(prediction.durations, verdicts, strict=True)
-    )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Window", "Verdict", "Confidence"))
-    return (
-        '<table class="each"><caption>Each window by itself</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
-
-
-def _seconds(duration: float | None) -> str:
-    return "unknown" if duration is None else f"{duration} s"
-
-
-def _notes(prediction: Prediction) -> list[str]:
-    notes = [f"Strain read from {escape(prediction.channel)}."] if prediction.channel else []
-    if prediction.flags:
-        notes.append(f"Flagged at this time: {escape(', '.join(prediction.flags))}.")
-    none_of_these = prediction.label == NONE_OF_THE_ABOVE
-    if none_of_these and prediction.unlike and not prediction.knows_outliers:
-        notes.append(
-            "Unlike anything in training: no spectrogram that the network has seen has such "
-            "colours. Is it one?"
-        )
-    elif prediction.unlike:
-        notes.append(
-            "Unlike anything in training: the class that is named may mean nothing. It may be "
-            "another kind of glitch, or no spectrogram at all; about one in twenty glitches that "
-            "the network should know is called so as well."
-        )
-    elif none_of_these:
-        notes.append(
-            "This is an answer, not a failure: the network takes it for a glitch that is none of "
-            f"the {len(prediction.names) - 1} other classes."
-        )
-    if prediction.confidence < LOW_CONFIDENCE:
-        second = named(prediction.top(2)[1][0])
-        notes.append(
-            f"Low confidence: the network is not sure. It may be {second}, or no class it knows."
-        )
-    if "unknown" in prediction.geometry:
-        notes.append(
-            "Not a layout of Gravity Spy that we know: the picture was used whole. If it has axes "
-            "or a title, crop them away."
-        )
-    return notes
-
-
-def bars_of(answer: Mapping[str, Any] | None, count: int | float) -> str:
-    """Returns the most likely classes of an answer as HTML, with a bar each."""
-    if not answer or "probabilities" not in answer:
-        return ""
-    best_first = sorted(answer["probabilities"].items(), key=lambda pair: -float(pair[1]))
-    rows = "".join(
-        f'<li><span class="name">{named(name)}</span>'
-        f'<span class="bar" aria-hidden="true"><i style="width:{float(p):.1%}"></i></span>'
-        f'<span class="value">{percent(float(p))}</span></li>'
-        for name, p in best_first[: int(count)]
-    )
-    return f'<ol class="bars" aria-label="Most likely classes">{rows}</ol>'
-
-
-def percent(probability: float) -> str:
-    """Returns a probability as people read it; no rounding makes it certain or impossible."""
-    if probability > 0.9995:
-        return "&gt;99.9%"
-    return "&lt;0.1%" if probability < 0.0005 else f"{probability:.1%}"
-
-
-def looks_of(name: str) -> str:
-    """Returns what a class looks like as HTML, empty if that isn't known."""
-    line = morphology(name)
-    return f"<p>{line}.</p>" if line else ""
-
-
-def named(name: str) -> str:
-    """Returns a class's name as HTML; it may come from anywhere, as the model does."""
-    return escape(readable(name))
-
-
-def escape(text: str) -> str:
-    """Returns text made harmless in HTML, and in Gradio's templates (`${…}`, `{{…}}`) too."""
-    return html.escape(text).replace("{", "&#123;").replace("$", "&#36;")
+        LOG.exception("%s: no evidence", answered[0].inputs)
+        return gr.skip(), "", HIDDEN
+    return figures, alike, gr.DownloadButton(value=report, visible=True)

@@ -1,16 +1,16 @@
 """The tabs to read: Guide, the classes with a picture each, and Model, its card and figures."""
 
-import base64
-import io
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from flax_glitch.app.classify import looks_of, named
+from flax_glitch.app.evidence import guide_place, image_of
+from flax_glitch.app.verdict import looks_of, named
 from flax_glitch.arrays import Picture
 from flax_glitch.evaluation.report import CARD_FIGURES, card_figures
 from flax_glitch.predict.predictor import Predictor
@@ -35,7 +35,8 @@ def add_guide(classes: Sequence[str]) -> gr.HTML:
 def classes_of(classes: Sequence[str], pictures: Mapping[str, Picture]) -> str:
     """Returns the classes as HTML: picture, name and morphology, as far as they are known."""
     cards = "".join(
-        f"<li>{_picture_of(name, pictures)}<div><h3>{named(name)}</h3>{looks_of(name)}</div></li>"
+        f'<li id="{guide_place(classes, name)}" tabindex="-1">{_picture_of(name, pictures)}'
+        f"<div><h3>{named(name)}</h3>{looks_of(name)}</div></li>"
         for name in classes
     )
     return f'<ul class="guide">{cards}</ul>'
@@ -44,15 +45,8 @@ def classes_of(classes: Sequence[str], pictures: Mapping[str, Picture]) -> str:
 def _picture_of(name: str, pictures: Mapping[str, Picture]) -> str:
     if name not in pictures:
         return ""
-    file = io.BytesIO()
     small = Image.fromarray(pictures[name]).resize(THUMBNAIL, Image.Resampling.BILINEAR)
-    small.save(file, "WEBP", quality=80)
-    content = base64.b64encode(file.getvalue()).decode()
-    width, height = THUMBNAIL
-    return (
-        f'<img src="data:image/webp;base64,{content}" alt="Simulated example of {named(name)}" '
-        f'width="{width}" height="{height}">'
-    )
+    return image_of(np.array(small), f"Simulated example of {named(name)}")
 
 
 def add_card(predictor: Predictor) -> None:

@@ -7,14 +7,23 @@ import zipfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from flax_glitch.app.classify import add_gallery, add_json, add_verdict, bars_of, hint, verdict_of
+from flax_glitch.app.classify import (
+    HIDDEN,
+    QUIET,
+    Answered,
+    add_gallery,
+    add_json,
+    add_verdict,
+    explained,
+)
 from flax_glitch.app.protect import MAX_UPLOAD
+from flax_glitch.app.verdict import bars_of, hint, verdict_of
 from flax_glitch.classes import readable
 from flax_glitch.config import CACHE
 from flax_glitch.events.find import find
@@ -22,15 +31,28 @@ from flax_glitch.events.question import Question
 from flax_glitch.events.scans import picture_paths, write_scans
 from flax_glitch.notes import LOG
 from flax_glitch.predict.predictor import Failure, Predictor
-from flax_glitch.predict.verdicts import as_objects
+from flax_glitch.predict.verdicts import Prediction, as_objects, percent
 from flax_glitch.strain.files import LENGTHS, Strain, StrainError
 from flax_glitch.strain.gwosc import PRESETS, Preset
 from flax_glitch.strain.gwosc import SAMPLE_RATE as PUBLIC_RATE
-from flax_glitch.strain.picture import SITES, scan
+from flax_glitch.strain.picture import SITES, Scan, scan
+from flax_glitch.strain.remote import OfflineError
+from flax_glitch.times import to_utc
 
 INVITATION = hint(
     "Click an event, or give a time and a detector. Strain comes from gwosc.org unless you give a "
     "file."
+)
+
+OFFLINE = (
+    "gwosc.org can't be reached: are you offline? GW150914 comes with the package and works all "
+    "the same; for another time give the strain file, or try again later"
+)
+
+DOES = (
+    "Classifies a glitch in strain, by an event's name, GPS or UTC time. Answers the verdict as "
+    "JSON and as HTML, four pictures, a zip of them, the JSON as a file, and time, loudness and "
+    "peak frequency as HTML."
 )
 
 UNEXPECTED = "Something went wrong: try another time or file"
@@ -55,10 +77,12 @@ Progress = Callable[..., Any]
 
 
 class Answer(NamedTuple):
-    """The verdict as HTML and as JSON, and the files of pictures and JSON."""
+    """The verdict and its numbers as HTML, the verdict as JSON, the files of pictures and JSON."""
 
     verdict: str
+    numbers: str
     found: dict[str, Any]
+    answered: Answered
     pictures: list[Path]
     archive: Path
     text: Path
@@ -69,39 +93,59 @@ def add(predictor: Predictor, prior: gr.Dropdown, tab: gr.Tab) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=320):
             presets, start, fields = _add_question()
-        with gr.Column(min_width=320):
+        with gr.Column(min_width=320, scale=2):
+            windows = add_gallery(
+                "The four windows", "windows", object_fit="contain", visible=False
+            )
+            numbers = gr.HTML(label="Numbers")
             verdict, bars, top_k = add_verdict(INVITATION, predictor)
             answer = add_json(top_k, bars)
-    windows = add_gallery("The four windows", "windows", object_fit="contain", visible=False)
-    with gr.Row():
-        archive = gr.DownloadButton("Download pictures", size="md", visible=False)
-        text = gr.DownloadButton("Download JSON", size="md", visible=False)
+            with gr.Row():
+                archive = gr.DownloadButton("Download pictures", size="md", visible=False)
+                text = gr.DownloadButton("Download JSON", size="md", visible=False)
+                report = gr.DownloadButton("Download a report", size="md", visible=False)
+    figures = gr.HTML(label="Where the network looked")
+    alike = gr.HTML(label="What it resembles")
+    answered = gr.State()
 
-    def ask(*given: Any, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        *fields, count, prior = given
-        chosen = predictor.with_prior(prior)
-        return _shown(answer_of(chosen, question_of(*fields), progress), count)
+    def ask(
+        when: str | None,
+        detector: str | None,
+        file: str | None,
+        start: str | None,
+        sample_rate: float | int | None,
+        channel: str | None,
+        prior: str | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, ...]:
+        question = question_of(when, detector, file, start, sample_rate, channel)
+        return _shown(answer_of(predictor.with_prior(prior), question, progress))
 
     asking: dict[str, Any] = {
         "fn": ask,
-        "inputs": [*fields, top_k, prior],
-        "outputs": [answer, verdict, bars, windows, archive, text],
+        "inputs": [*fields, prior],
+        "outputs": [answer, verdict, windows, archive, text, numbers, answered],
         "show_progress_on": verdict,
     }
-    gr.on([start.click, fields[0].submit], **asking, api_name="strain")
+    bars_shown: dict[str, Any] = {"fn": bars_of, "inputs": [answer, top_k], "outputs": bars}
+    explain = partial(explained, predictor), answered, [figures, alike, report]
+    begun = [start.click, fields[0].submit]
+    asked = gr.on(begun, **asking, api_name="strain", api_description=DOES)
+    asked.then(**bars_shown, **QUIET).then(*explain, **QUIET)
     for button, preset in zip(presets, PRESETS, strict=True):
         filled = button.click(partial(_fill, preset), None, fields, api_visibility="private")
-        filled.then(**asking, api_visibility="private")
-    tab.select(partial(warm_up, predictor), api_visibility="private", show_progress="hidden")
+        asked = filled.then(**asking, api_visibility="private")
+        asked.then(**bars_shown, **QUIET).then(*explain, **QUIET)
+    tab.select(partial(warm_up, predictor), **QUIET)
 
 
 def _add_question() -> tuple[list[gr.Button], gr.Button, list[Any]]:
     """The events to click on, the button to start, the fields in a question's order."""
-    gr.Markdown("### Click an event")
+    gr.Markdown("## Click an event", elem_classes="step")
     with gr.Row(elem_classes="presets"):
         names = [f"{preset.name}, {preset.detector}" for preset in PRESETS]
         presets = [gr.Button(name, size="sm", min_width=150) for name in names]
-    gr.Markdown("### Or choose one")
+    gr.Markdown("## Or choose one", elem_classes="step")
     with gr.Row():
         when = gr.Textbox(
             label="Event, GPS time or UTC",
@@ -129,8 +173,7 @@ def _add_file(detector: gr.Dropdown) -> tuple[gr.File, gr.Textbox, gr.Number, gr
     channel = gr.Textbox(
         label="Channel, if the file has several", value="", max_length=200, visible=False
     )
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on([file.upload, file.clear], _describe, file, [detector, start, rate, channel], **quiet)
+    gr.on([file.upload, file.clear], _describe, file, [detector, start, rate, channel], **QUIET)
     return file, start, rate, channel
 
 
@@ -149,22 +192,22 @@ def _describe(path: str | None) -> tuple[Any, Any, Any, Any]:
 
 
 def question_of(
-    when: str,
-    detector: str,
+    when: str | None,
+    detector: str | None,
     path: str | None = None,
     start: float | int | str | None = None,
     sample_rate: float | int | None = None,
-    channel: str = "",
+    channel: str | None = "",
 ) -> Question:
     """Returns what is asked by an event's name or time, a detector, and a file, if any."""
-    when = when.strip()
+    when = (when or "").strip()
     by_name = when[:1].isalpha() and when.lower() not in ("nan", "inf", "infinity")
     return Question(
         event=when if by_name else None,
         gps=None if by_name else when or None,
         detector=detector or None,
         strain=path,
-        channel=channel.strip() or None,
+        channel=(channel or "").strip() or None,
         gps_start=None if start is None else str(start).strip() or None,
         sample_rate=None if sample_rate is None else float(sample_rate),
         cache=CACHE,
@@ -176,6 +219,8 @@ def answer_of(predictor: Predictor, question: Question, progress: Progress) -> A
     path = question.strain
     try:
         return _answer(predictor, question, progress)
+    except OfflineError:
+        said = OFFLINE
     except StrainError as error:
         said = error.worded(CURES)
     except Exception:
@@ -209,20 +254,39 @@ def _answer(predictor: Predictor, question: Question, progress: Progress) -> Ans
             file.write(picture, picture.name)
     text = archive.with_suffix(".json")
     text.write_text(json.dumps(found) + "\n", encoding="utf-8")
-    return Answer(verdict_of(verdict), found, pictures, archive, text)
+    answered = cast(Prediction, verdict), tuple(pictures)
+    said = verdict_of(verdict), numbers_of(made), found
+    return Answer(*said, answered, pictures, archive, text)
 
 
-def _shown(answer: Answer | Failure, count: float | int) -> tuple[Any, ...]:
-    """What the parts of the page show: JSON, verdict, bars, windows, downloads."""
+def numbers_of(made: Scan) -> str:
+    """Returns time, loudness, peak frequency and Q of a scan as HTML."""
+    loudest = made.loudest
+    numbers = {
+        "Detector": made.detector,
+        "GPS": f"{made.gps:.3f}",
+        "UTC": to_utc(made.gps),
+        "Loudness": f"SNR {loudest.snr:.1f} (normalised energy {loudest.energy:.0f})",
+        "Peak frequency": f"{loudest.frequency:.0f} Hz",
+        "Loudest at": f"GPS {loudest.gps:.3f}",
+        "Q": f"{made.q:.1f}",
+    }
+    rows = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in numbers.items())
+    return f'<dl class="numbers">{rows}</dl>'
+
+
+def _shown(answer: Answer | Failure) -> tuple[Any, ...]:
+    """What the parts of the page show: JSON, verdict, windows, downloads, numbers."""
     if isinstance(answer, Failure):
-        return None, verdict_of(answer), "", *[gr.update(visible=False)] * 3
+        return None, verdict_of(answer), *[HIDDEN] * 3, "", None
     return (
         answer.found,
         answer.verdict,
-        bars_of(answer.found, count),
         gr.Gallery(captioned(answer), visible=True),
         gr.DownloadButton(value=answer.archive, visible=True),
         gr.DownloadButton(value=answer.text, visible=True),
+        answer.numbers,
+        answer.answered,
     )
 
 
@@ -230,7 +294,7 @@ def captioned(answer: Answer) -> list[tuple[Path, str]]:
     """Returns path and caption of each picture: its window, and what it shows by itself."""
     windows = zip(answer.pictures, answer.found["per_view"].items(), strict=True)
     return [
-        (path, f"{window} s: {one['confidence']:.0%} {readable(one['class'])}")
+        (path, f"{window} s: {readable(one['class'])}, {percent(one['confidence'])}")
         for path, (window, one) in windows
     ]
 

@@ -23,6 +23,9 @@ _CHECKPOINTS = _BOX.parents[1] / "checkpoints"
 SAMPLES = _BOX / "samples"
 """The folder of pictures and strain."""
 
+REFERENCE = _BOX / "reference.webp"
+"""A row of simulated glitches a class, as numbers of viridis; `benchmarks/similar.py` drew them."""
+
 
 def find_model(name: str | None = None) -> Path | None:
     """Returns the folder of a model in the box, of the first there is if none is named."""

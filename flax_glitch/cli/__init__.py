@@ -39,6 +39,7 @@ COMMANDS = {
     "prepare": "Write a source once, at the size that a network sees.",
     "release": "Copy a run's model to a folder to hand on.",
     "samples": "Write pictures and strain to try the rest on.",
+    "similar": "Find the glitches that one resembles.",
     "simulate": "Draw pictures of simulated glitches.",
     "train": "Train a model.",
 }
@@ -93,6 +94,10 @@ def load(name: str) -> Function:
         from flax_glitch.cli.samples import write_samples
 
         return write_samples
+    if name == "similar":
+        from flax_glitch.cli.similar import find_similar
+
+        return find_similar
     from flax_glitch.cli import training
 
     commands: dict[str, Function] = {

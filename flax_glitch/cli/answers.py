@@ -17,6 +17,7 @@ from tqdm import tqdm
 from flax_glitch.classes import class_name, ordered
 from flax_glitch.cli.classify import Events, Goal
 from flax_glitch.cli.events import CURES, find_events, progress
+from flax_glitch.cli.evidence import explained
 from flax_glitch.cli.terminal import screen
 from flax_glitch.data.layouts import pictures_below
 from flax_glitch.events.find import Found
@@ -58,12 +59,14 @@ def answer(
     found = None if inputs else find_events(events)
     columns = found.columns if found else []
     if found is None:
-        results = _of_pictures(predictor, *find_pictures(inputs), one_glitch)
+        results = _of_pictures(predictor, *find_pictures(inputs), one_glitch, bool(goal.explain))
     else:
         if file and events.triggers and not goal.overwrite:
             header = csv_header(predictor.classes, columns)
             done = continue_rows(file, form, predictor.sha256, predictor.prior.name, header)
-        results = _of_strain(predictor, found, done, events.pictures)
+        results = _of_strain(predictor, found, done, events.pictures, bool(goal.explain))
+    if goal.explain:
+        results = explained(results, predictor, goal.explain)
     tally: Counter[str] = Counter()
     named = dict(done)
     model = predictor.identity, predictor.classes
@@ -134,18 +137,24 @@ def _counted(results: Results, tally: Counter[str], named: Named) -> Results:
 
 
 def _of_pictures(
-    predictor: Predictor, paths: list[Path], missing: list[Failure], one_glitch: bool
+    predictor: Predictor,
+    paths: list[Path],
+    missing: list[Failure],
+    one_glitch: bool,
+    keep_pixels: bool,
 ) -> Results:
     yield from missing
     LOG.debug(f"pictures to look at: {len(paths)}")
     few = len(paths) < SIZES[-1]
     with bar(total=len(paths), unit="picture", hidden=few) as read:
-        for result in predictor.classify(paths, one_glitch=one_glitch):
+        for result in predictor.classify(paths, one_glitch=one_glitch, keep_pixels=keep_pixels):
             read.update(1 if isinstance(result, Failure) else len(result.inputs))
             yield result
 
 
-def _of_strain(predictor: Predictor, found: Found, done: Named, folder: Path | None) -> Results:
+def _of_strain(
+    predictor: Predictor, found: Found, done: Named, folder: Path | None, keep_pixels: bool
+) -> Results:
     """Yields the verdicts on events that are not done, and keeps their pictures if asked to."""
     yield from (Failure(row.name, row.reason, row.row) for row in found.faulty)
     waiting = [one for one in found.triggers if (one.detector, one.id) not in done]
@@ -158,7 +167,8 @@ def _of_strain(predictor: Predictor, found: Found, done: Named, folder: Path | N
         for trigger, scan in outcomes
     )
     with closing(outcomes), progress(found, len(waiting)) as read:
-        for result in predictor.classify_scans(scans, (trigger.id for trigger in waiting)):
+        ids = (trigger.id for trigger in waiting)
+        for result in predictor.classify_scans(scans, ids, keep_pixels=keep_pixels):
             read.update()
             if isinstance(result, Prediction):
                 row = rows[str(result.ifo), str(result.gravityspy_id)]

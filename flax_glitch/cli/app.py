@@ -18,6 +18,7 @@ def open_app(
     share: Switch = False,
     auth_file: Path | None = None,
     no_browser: Switch = False,
+    embed: Switch = False,
 ) -> None:
     """Open the classifier of LIGO glitches in your browser.
 
@@ -37,6 +38,7 @@ def open_app(
         share: ask Gradio's service for a public link as well.
         auth_file: file of lines name:password; visitors must give one of them.
         no_browser: don't open the page in the browser by itself.
+        embed: let other sites show the page in a frame, and answer to any name, as a proxy asks.
     """
     # SIGINT too: a shell that starts us in the background has it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -48,4 +50,4 @@ def open_app(
         # Gradio reads the folder's place when it is imported.
         from flax_glitch.app.main import run
 
-        run(checkpoint, host, port, accounts, share, not no_browser)
+        run(checkpoint, host, port, accounts, share, not no_browser, embed)

@@ -36,6 +36,8 @@ class Goal:
     """File to write to, instead of the screen."""
     overwrite: bool = False
     """Begin the file anew if it is there already."""
+    explain: Path | None = None
+    """Folder for a sheet a glitch: its pictures, and where the network looked in them."""
 
     @property
     def by_suffix(self) -> Form | None:
@@ -81,6 +83,8 @@ def classify_inputs(
     `flax-glitch classify H1_abc_spectrogram_1.0.png`
 
     `flax-glitch classify pictures/ --out verdicts.csv`
+
+    `flax-glitch classify pictures/ --explain sheets`
 
     `flax-glitch classify --event GW150914 --detector H1`
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Float
 from PIL import Image
 from scipy.special import softmax
 
@@ -74,7 +75,9 @@ class Predictor:
         calibration: what validation says of its scores, for one to four windows; empty if nothing.
         card: its model card, Markdown.
         split_seed: seed of the split by glitch that it was trained with.
+        graphdef: its structure.
         state: its arrays.
+        outputs: what its scores are of, in order: its classes and, if it learned them, outliers.
         merged: whether it judges the windows of a glitch together.
         trained_on: what it was trained on, in a sentence.
         provenance: where it comes from, see `Description`.
@@ -93,8 +96,9 @@ class Predictor:
         self.split_seed: int = data.get("split_seed", 0)
         self.trained_on: str = said.provenance.get("trained_on", "See the model card.")
         self.card = read_card(self.folder)
-        graphdef, self.state = nnx.split(model)
-        self._forward = make_forward(graphdef, self.preprocessing)
+        self.graphdef, self.state = nnx.split(model)
+        self._forward = make_forward(self.graphdef, self.preprocessing)
+        self.outputs = said.classes
         self._outlier = said.classes.index(OUTLIER) if OUTLIER in said.classes else None
         device = jax.devices()[0]
         LOG.debug(f"model {self.name} of {self.folder}, sha256 {self.sha256}, on {device}")
@@ -164,8 +168,7 @@ class Predictor:
         for number, view in enumerate(views):
             if repeats := _repeats(view, views[:number]):
                 raise PictureError(f"{view.name}: {repeats}; give each once")
-        prediction = next(self._predict([views]))
-        return dataclasses.replace(prediction, pixels=tuple(view.pixels for view in views))
+        return next(self._predict([views]))
 
     def classify(
         self,
@@ -173,30 +176,38 @@ class Predictor:
         names: Sequence[str] | None = None,
         *,
         one_glitch: bool = False,
+        keep_pixels: bool = False,
     ) -> Iterator[Prediction | Failure]:
         """Returns a verdict a glitch and a failure a bad picture, of many picture files.
 
         Pictures whose names, by default their paths, share detector and id are windows of one
-        glitch; so are all of them with `one_glitch`.
+        glitch; so are all of them with `one_glitch`. Verdicts hold their pictures if asked to.
         """
         groups: dict[tuple[str, ...], list[tuple[Path, str]]] = {}
         for path, name in zip(paths, names or [str(path) for path in paths], strict=True):
             parsed = parse_name(Path(name).name)
             glitch = () if one_glitch else parsed[:2] if parsed else (str(path),)
             groups.setdefault(glitch, []).append((path, name))
-        return self._in_batches(chain.from_iterable(map(self._load_glitch, groups.values())))
+        glitches = chain.from_iterable(map(self._load_glitch, groups.values()))
+        return self._in_batches(glitches, keep_pixels)
 
     def classify_scans(
-        self, scans: Iterable[Scan | Failure], ids: Iterable[str | None] = repeat(None)
+        self,
+        scans: Iterable[Scan | Failure],
+        ids: Iterable[str | None] = repeat(None),
+        *,
+        keep_pixels: bool = False,
     ) -> Iterator[Prediction | Failure]:
         """Returns a verdict a scan, in order but for failures, which are passed on at once.
 
-        Each scan and failure has an id, that of its glitch.
+        Each scan and failure has an id, that of its glitch. Verdicts hold their pictures if asked
+        to.
         """
-        return self._in_batches(
+        glitches = (
             scan if isinstance(scan, Failure) else self._views(scan, id)
             for scan, id in zip(scans, ids, strict=False)
         )
+        return self._in_batches(glitches, keep_pixels)
 
     def seen(self, picture: PictureLike) -> np.ndarray:
         """Returns a picture as the network sees it, cropped and resized, (size, size, 3), 0 to 255.
@@ -205,6 +216,19 @@ class Predictor:
             PictureError: if the picture can't be read.
         """
         return self._load(picture).pixels
+
+    def scores(self, glitches: Sequence[Sequence[Picture]]) -> Float[np.ndarray, "glitch class"]:
+        """Returns the logits of glitches by their pictures at the model's size, as in `raw`.
+
+        To a model that judges windows together they are the first ones.
+        """
+        counts = [1 if self.merged else len(pictures) for pictures in glitches]
+        units: list[dict[int, Picture]] = []
+        for pictures in glitches:
+            units += [dict(enumerate(pictures))] if self.merged else [{0: p} for p in pictures]
+        logits = self._logits(units)
+        each = [np.mean(list(islice(logits, count)), axis=0) for count in counts]
+        return apart(np.stack(each), self.classes)[0]
 
     def forward(self, views: Seen, mask: Mask) -> jax.Array:
         """Returns the logits (batch, view, output) of pictures at the model's size.
@@ -256,9 +280,10 @@ class Predictor:
         ]
 
     def _in_batches(
-        self, glitches: Iterable[Failure | list[_View]]
+        self, glitches: Iterable[Failure | list[_View]], keep_pixels: bool
     ) -> Iterator[Prediction | Failure]:
         """Yields failures at once, and verdicts whenever there are enough pictures for a batch."""
+        left_out: dict[str, Any] = {} if keep_pixels else {"pixels": ()}
         waiting: list[list[_View]] = []
         for glitch in glitches:
             if isinstance(glitch, Failure):
@@ -266,17 +291,17 @@ class Predictor:
                 continue
             waiting.append(glitch)
             if sum(map(len, waiting)) >= SIZES[-1]:
-                yield from self._predict(waiting)
+                yield from self._predict(waiting, **left_out)
                 waiting = []
-        yield from self._predict(waiting)
+        yield from self._predict(waiting, **left_out)
 
-    def _predict(self, glitches: Sequence[Sequence[_View]]) -> Iterator[Prediction]:
+    def _predict(self, glitches: Sequence[Sequence[_View]], **changed: Any) -> Iterator[Prediction]:
         units = [unit for glitch in glitches for unit in self._units(glitch)]
         logits = self._logits(units)
         for glitch in glitches:
             each = np.stack([next(logits) for _ in glitch])
             whole = next(logits)[None] if self.merged and len(glitch) > 1 else each
-            yield self._verdict(glitch, each, whole)
+            yield dataclasses.replace(self._verdict(glitch, each, whole), **changed)
 
     def _units(self, glitch: Sequence[_View]) -> list[dict[int, Picture]]:
         """Each view by itself and, where they are judged together, all: pictures by place."""
@@ -329,6 +354,7 @@ class Predictor:
             own=own,
             prior=self.prior.name,
             knows_outliers=outlier is not None,
+            pixels=tuple(view.pixels for view in glitch),
         )
 
 

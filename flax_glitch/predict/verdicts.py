@@ -86,8 +86,8 @@ class Prediction:
             given.
         prior: name of how often each class is taken to come.
         knows_outliers: whether the model learned what `ood_score` tells, see `classes.OUTLIER`.
-        pixels: its pictures as the network saw them, of `Predictor.predict` alone: of many
-            verdicts they would fill the memory.
+        pixels: its pictures as the network saw them; of many verdicts, which they would fill the
+            memory of, only if asked for.
         row: the cells of its row, by column, where a table was given.
     """
 
@@ -160,9 +160,10 @@ class Prediction:
         )
         flag = f" ({UNLIKE})" if self.unlike else ""
         rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{p:.1%}</td></tr>" for name, p in self.top()
+            f"<tr><td>{html.escape(name)}</td><td>{html.escape(percent(p))}</td></tr>"
+            for name, p in self.top()
         )
-        verdict = f"<p><b>{html.escape(self.label)}</b>{flag}: {html.escape(_called(self))}</p>"
+        verdict = f"<p><b>{html.escape(self.label)}</b>{flag}: {html.escape(called(self))}</p>"
         return f"<div>{verdict}{figures}<table>{rows}</table></div>"
 
     def classes(self, coverage: float) -> tuple[str, ...]:
@@ -201,6 +202,18 @@ def ranked(names: Sequence[str], probabilities: np.ndarray) -> list[tuple[str, f
     """Returns the classes with their probabilities, most probable first."""
     order = np.argsort(-probabilities, kind="stable")
     return [(names[number], float(probabilities[number])) for number in order]
+
+
+def called(result: Prediction) -> str:
+    """Returns what a glitch is called: its id, its first picture, or where and when it was."""
+    if result.utc:
+        return f"{result.inputs[0]}, {result.utc}"
+    return result.gravityspy_id or result.inputs[0]
+
+
+def percent(p: float) -> str:
+    """Returns a probability as people read it everywhere: "99.8%", and never 0% or 100%."""
+    return "<0.1%" if p < 0.0005 else ">99.9%" if p >= 0.9995 else f"{p:.1%}"
 
 
 def window_name(duration: float | None) -> str:
@@ -310,17 +323,22 @@ def as_table(results: Sequence[Prediction | Failure], top_k: int, coverage: floa
     sets = [f"{100 * coverage:g}% set"] if coverage else []
     rows: list[tuple[str, ...]] = [("glitch", "windows", "class", "confidence", *sets, "next")]
     rows += [_table_row(result, top_k, coverage) for result in verdicts]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = in_columns(rows)
     lines += [f"* {UNLIKE}"] * any(result.unlike for result in verdicts)
     lines += [f"prior: {result.prior}" for result in verdicts[:1]]
     channels = dict.fromkeys(result.channel for result in verdicts if result.channel)
     lines += [f"channel: {channel}" for channel in channels]
     lines += [f"flagged: {one.inputs[0]}: {', '.join(one.flags)}" for one in verdicts if one.flags]
     return "".join(line + "\n" for line in lines if verdicts)
+
+
+def in_columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Returns rows of cells as lines in which columns begin at the same place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _window_names(durations: Sequence[float | None]) -> list[str]:
@@ -365,12 +383,12 @@ def _csv_rows(
 
 def _table_row(result: Prediction, top_k: int, coverage: float | None) -> tuple[str, ...]:
     return (
-        _called(result),
+        called(result),
         " ".join(map(window_name, result.durations)),
         result.label + " *" * bool(result.unlike),
-        f"{result.confidence:.3f}",
+        percent(result.confidence),
         *([" ".join(result.classes(coverage))] if coverage else []),
-        ", ".join(f"{name} {p:.3f}" for name, p in result.top(top_k)[1:]),
+        ", ".join(f"{name} {percent(p)}" for name, p in result.top(top_k)[1:]),
     )
 
 
@@ -379,9 +397,3 @@ def _frame(result: Prediction | Failure) -> "pandas.DataFrame":
 
     rows = pandas.DataFrame(_csv_rows(result, {"sha256": ""}, None))
     return rows.drop(columns=["model", "set"], errors="ignore")
-
-
-def _called(result: Prediction) -> str:
-    if result.utc:
-        return f"{result.inputs[0]}, {result.utc}"
-    return result.gravityspy_id or result.inputs[0]
