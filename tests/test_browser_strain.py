@@ -94,8 +94,9 @@ def answered(page):
 
 
 def test_of_a_file_there_are_four_windows_a_verdict_and_downloads(page, simulated, tmp_path):
-    classify(page, str(EVENT), simulated)
-    expect(page.get_by_text("Transforming")).to_be_visible()
+    with strain._computing:  # so that it can't be done before it is seen
+        classify(page, str(EVENT), simulated)
+        expect(page.get_by_text("Transforming")).to_be_visible()
     answered(page)
     expect(verdict(page).get_by_role("heading")).to_be_visible()
     numbers = page.locator(".numbers")
