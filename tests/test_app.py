@@ -514,7 +514,7 @@ def address_of(process):
 
 
 def test_two_processes_serve_side_by_side_and_end_cleanly(whistle, tmp_path):
-    processes = [start("--checkpoint", "any"), start("--checkpoint", "any")]
+    processes = [start("--checkpoint", "fast"), start("--checkpoint", "fast")]
     try:
         addresses = [address_of(process) for process in processes]
         assert addresses[0] != addresses[1]
@@ -523,7 +523,7 @@ def test_two_processes_serve_side_by_side_and_end_cleanly(whistle, tmp_path):
             answer, *_ = client.predict(handle_file(whistle), api_name="/classify")
             assert answer["class"] == "Whistle"
         port = addresses[0].rstrip("/").rpartition(":")[2]
-        third = start("--checkpoint", "any", "--port", port)
+        third = start("--checkpoint", "fast", "--port", port)
         _, said = third.communicate(timeout=60)
         assert third.returncode == 1
         assert said.startswith(f"error: --port {port}: taken")
@@ -549,7 +549,7 @@ def test_of_a_checkpoint_that_isnt_there_one_line_tells(tmp_path):
     )
     assert process.returncode == 1
     assert process.stderr.count("\n") == 1
-    assert process.stderr.startswith("error: nowhere: no checkpoint")
+    assert process.stderr.startswith("error: nowhere: no such folder or model")
 
 
 def test_a_disk_that_fails_as_the_app_starts_is_told_in_one_line():

@@ -157,7 +157,7 @@ def test_a_pasted_picture_gets_its_class(page, pictures):
 def test_windows_stand_side_by_side_with_each_ones_verdict(page, pictures):
     upload(page, pictures["koi fish"], pictures["koi fish, longer"])
     expect(verdict(page).get_by_role("heading")).to_have_text("Koi Fish")
-    expect(page.locator(".alike li")).to_have_count(6)
+    expect(page.locator(".alike li")).to_have_count(6, timeout=30_000)
     captions = page.locator(".looked figcaption")
     expect(captions).to_contain_text(["0.5 s: Koi Fish", "1.0 s: Koi Fish"])
     left, right = (picture.bounding_box() for picture in page.locator(".looked figure").all())
@@ -183,7 +183,7 @@ def test_a_bad_file_among_windows_is_named_and_leaves_no_broken_picture(page, pi
     upload(page, pictures["koi fish"], pictures["text"])
     expect(verdict(page).first.get_by_role("heading")).to_have_text("Koi Fish")
     expect(page.get_by_role("alert")).to_contain_text("text.png is not a PNG")
-    expect(page.locator(".alike li")).to_have_count(6)
+    expect(page.locator(".alike li")).to_have_count(6, timeout=30_000)
     widths = "images => images.map(image => image.naturalWidth)"
     assert 0 not in page.locator("img").evaluate_all(widths)
     page.get_by_role("button", name="Start anew").click()
@@ -214,7 +214,7 @@ def test_under_a_verdict_stand_where_it_looked_what_it_resembles_and_its_entry_o
 
 def test_a_report_needs_nobody_else(page, pictures, tmp_path, chromium):
     upload(page, pictures["koi fish"], pictures["koi fish, longer"])
-    expect(page.locator(".alike li")).to_have_count(6)
+    expect(page.locator(".alike li")).to_have_count(6, timeout=30_000)
     report = download(page, "a report", tmp_path)
     other, asked = chromium.new_page(), []
     other.on("request", lambda request: asked.append(request.url))
@@ -465,7 +465,7 @@ def test_on_a_phone_the_verdict_is_on_screen_after_a_tap(phone):
 def test_on_a_phone_nothing_sticks_out_sideways(phone, pictures):
     upload(phone, pictures["whistle"])
     expect(verdict(phone).get_by_role("heading")).to_have_text("Whistle")
-    expect(phone.locator(".alike li")).to_have_count(6)
+    expect(phone.locator(".alike li")).to_have_count(6, timeout=30_000)
     assert phone.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     for image in phone.locator("img:visible").all():
         box = image.bounding_box()

@@ -3,6 +3,7 @@
 import dataclasses
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,9 @@ def own_weights(given: str) -> Path | None:
     """Returns the checkpoint that `--weights` means, None if it means ImageNet's or new ones."""
     if given in ("imagenet", "none") or Path(given).suffix == ".h5":
         return None
-    return find_checkpoint(given)
+    with suppress(CheckpointError):
+        return find_checkpoint(given)
+    return Path(given)  # a run that goes on needs it no more
 
 
 def taught(split: Split, teacher: Teacher) -> Split:
