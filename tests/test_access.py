@@ -31,7 +31,10 @@ def address(tmp_path_factory):
         page.close(verbose=False)
 
 
-@pytest.fixture(params=[("light", 1280), ("dark", 1280), ("light", 390)], ids=str)
+PHONE = pytest.param(("light", 390), marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=[("light", 1280), ("dark", 1280), PHONE], ids=str)
 def page(chromium, address, request):
     scheme, width = request.param
     context = chromium.new_context(

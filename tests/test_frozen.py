@@ -55,7 +55,9 @@ def kept(config, folder, states, graphdef, split):
     return keep_maps(config, graphdef, folder, states, [split])[0]
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize(
+    "name", ["resnet50", "vgg16", pytest.param("xception", marks=pytest.mark.slow)]
+)
 def test_scores_and_steps_by_kept_maps_are_those_by_pictures_but_for_rounding(
     name, drawn, cache, tmp_path
 ):
